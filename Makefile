@@ -1,0 +1,53 @@
+# Everything runs from .venv, which any target makes on first use.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+ARGS ?=
+
+.PHONY: help devnet test lint bench soak proto clean
+
+help:
+	@echo "make devnet [ARGS=...]  set up, then run node + owner + 3 miners + 2 validators here"
+	@echo "make test [ARGS=...]    the test suite"
+	@echo "make lint               format, lint and type checks"
+	@echo "make bench              measure; prints JSON"
+	@echo "make soak               long crash, fuzz and scale runs"
+	@echo "make proto              generate the protobuf stubs again"
+	@echo "make clean              remove .venv, caches and .devnet"
+
+$(STAMP): requirements.lock pyproject.toml
+	@if command -v uv >/dev/null 2>&1; then \
+	  uv venv --quiet --allow-existing --python 3.11 $(VENV) && \
+	  uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements.lock && \
+	  uv pip install --quiet --python $(BIN)/python --no-deps -e .; \
+	else \
+	  $(PYTHON) -m venv $(VENV) && \
+	  $(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements.lock && \
+	  $(BIN)/python -m pip install --quiet --no-deps -e .; \
+	fi
+	@touch $(STAMP)
+
+devnet: $(STAMP)
+	$(BIN)/descent devnet up $(ARGS)
+
+test: $(STAMP)
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(STAMP)
+	$(BIN)/python -m bench $(ARGS)
+
+soak: $(STAMP)
+	$(BIN)/python -m pytest -m soak $(ARGS)
+
+proto: $(STAMP)
+	$(BIN)/python -m proto.generate
+
+clean:
+	rm -rf $(VENV) .devnet .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
