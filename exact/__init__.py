@@ -1,0 +1,6 @@
+"""Bit-exact training: the definition, its fast twin, programs, states and roots.
+
+errors.py    every refusal of this package
+merkle.py    RFC 6962 tree, paths
+state.py     canonical states: roots, openings, bytes
+"""

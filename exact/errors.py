@@ -1,0 +1,33 @@
+"""Errors of exact training.
+
+ExactError
+  InvalidStep        a NaN or an infinity appeared: the step has no result
+  InvalidState       a state, or its bytes, breaks the canonical form
+  InvalidProof       a Merkle opening does not lead to the root
+  InvalidModel       a model or optimiser config outside its bounds
+  UnfaithfulDevice   this device does not reproduce the published golden trace
+"""
+
+
+class ExactError(Exception):
+    """Base of every refusal in `exact/`."""
+
+
+class InvalidStep(ExactError):
+    """A NaN or an infinity appeared in a training step, so the step has no result."""
+
+
+class InvalidState(ExactError):
+    """A state or its serialised bytes break the canonical form; the message says where."""
+
+
+class InvalidProof(ExactError):
+    """A Merkle opening does not lead from the leaf to the root."""
+
+
+class InvalidModel(ExactError):
+    """A model or optimiser config is outside its bounds; the message names the field."""
+
+
+class UnfaithfulDevice(ExactError):
+    """This device does not reproduce the golden trace and must not train for a run."""
