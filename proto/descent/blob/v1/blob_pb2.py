@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x64\x65scent/blob/v1/blob.proto\x12\x0f\x64\x65scent.blob.v1\"C\n\x0bStatRequest\x12#\n\x04kind\x18\x01 \x01(\x0e\x32\x15.descent.blob.v1.Kind\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\x0c\"\x1c\n\x0cStatResponse\x12\x0c\n\x04size\x18\x01 \x01(\x04\"R\n\nGetRequest\x12#\n\x04kind\x18\x01 \x01(\x0e\x32\x15.descent.blob.v1.Kind\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\x0c\x12\x0e\n\x06offset\x18\x03 \x01(\x04\",\n\x08GetChunk\x12\x12\n\ntotal_size\x18\x01 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c*;\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\r\n\tKIND_BLOB\x10\x01\x12\x0e\n\nKIND_STATE\x10\x02\x32\x93\x01\n\x0b\x42lobService\x12\x43\n\x04Stat\x12\x1c.descent.blob.v1.StatRequest\x1a\x1d.descent.blob.v1.StatResponse\x12?\n\x03Get\x12\x1b.descent.blob.v1.GetRequest\x1a\x19.descent.blob.v1.GetChunk0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x64\x65scent/blob/v1/blob.proto\x12\x0f\x64\x65scent.blob.v1\"C\n\x0bStatRequest\x12#\n\x04kind\x18\x01 \x01(\x0e\x32\x15.descent.blob.v1.Kind\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\x0c\"\x1c\n\x0cStatResponse\x12\x0c\n\x04size\x18\x01 \x01(\x04\"R\n\nGetRequest\x12#\n\x04kind\x18\x01 \x01(\x0e\x32\x15.descent.blob.v1.Kind\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\x0c\x12\x0e\n\x06offset\x18\x03 \x01(\x04\",\n\x08GetChunk\x12\x12\n\ntotal_size\x18\x01 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c*^\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\r\n\tKIND_BLOB\x10\x01\x12\x0e\n\nKIND_STATE\x10\x02\x12\x0e\n\nKIND_TRACE\x10\x03\x12\x11\n\rKIND_MANIFEST\x10\x04\x32\x93\x01\n\x0b\x42lobService\x12\x43\n\x04Stat\x12\x1c.descent.blob.v1.StatRequest\x1a\x1d.descent.blob.v1.StatResponse\x12?\n\x03Get\x12\x1b.descent.blob.v1.GetRequest\x1a\x19.descent.blob.v1.GetChunk0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,7 +32,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'descent.blob.v1.blob_pb2', 
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_KIND']._serialized_start=276
-  _globals['_KIND']._serialized_end=335
+  _globals['_KIND']._serialized_end=370
   _globals['_STATREQUEST']._serialized_start=47
   _globals['_STATREQUEST']._serialized_end=114
   _globals['_STATRESPONSE']._serialized_start=116
@@ -41,6 +41,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETREQUEST']._serialized_end=228
   _globals['_GETCHUNK']._serialized_start=230
   _globals['_GETCHUNK']._serialized_end=274
-  _globals['_BLOBSERVICE']._serialized_start=338
-  _globals['_BLOBSERVICE']._serialized_end=485
+  _globals['_BLOBSERVICE']._serialized_start=373
+  _globals['_BLOBSERVICE']._serialized_end=520
 # @@protoc_insertion_point(module_scope)

@@ -10,9 +10,13 @@ class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     KIND_UNSPECIFIED: _ClassVar[Kind]
     KIND_BLOB: _ClassVar[Kind]
     KIND_STATE: _ClassVar[Kind]
+    KIND_TRACE: _ClassVar[Kind]
+    KIND_MANIFEST: _ClassVar[Kind]
 KIND_UNSPECIFIED: Kind
 KIND_BLOB: Kind
 KIND_STATE: Kind
+KIND_TRACE: Kind
+KIND_MANIFEST: Kind
 
 class StatRequest(_message.Message):
     __slots__ = ("kind", "address")
