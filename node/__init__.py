@@ -1,0 +1,14 @@
+"""The appchain: block execution, state, engines and the ways clients come in.
+
+| folder     | holds                                                                  |
+|------------|------------------------------------------------------------------------|
+| `runtime/` | ordered pallets, transaction pipeline, events, gas, the ABCI object    |
+| `pallets/` | one folder a pallet: what the chain can do                             |
+| `store/`   | authenticated key-value state on LMDB                                  |
+| `engine/`  | who orders blocks                                                      |
+| `doors/`   | how clients come in                                                    |
+
+Nothing here imports torch, a miner, a validator or a chain client.
+"""
+
+import proto  # noqa: F401  (puts cosmos.* and tendermint.* on the path, before any submodule)

@@ -1,0 +1,150 @@
+"""Addresses: bech32 text of account, operator and consensus addresses, and how they are derived.
+
+Source: BIP-173 for bech32; Cosmos conventions in `reference/chain.md` section 4.1.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+
+ACCOUNT_PREFIX = "descent"
+OPERATOR_PREFIX = "descentvaloper"
+CONSENSUS_PREFIX = "descentvalcons"
+ADDRESS_BYTES = 20
+
+CHARSET = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
+CHARSET_INDEX = {char: index for index, char in enumerate(CHARSET)}
+GENERATOR = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
+
+
+class AddressError(ValueError):
+    """The text is not a bech32 address with the expected prefix."""
+
+
+def compute_polymod(values: list[int]) -> int:
+    """Compute the bech32 checksum state of 5-bit values."""
+    check = 1
+    for value in values:
+        top = check >> 25
+        check = (check & 0x1FFFFFF) << 5 ^ value
+        for index in range(5):
+            check ^= GENERATOR[index] if (top >> index) & 1 else 0
+    return check
+
+
+def expand_prefix(prefix: str) -> list[int]:
+    """Spread the human-readable part into checksum input."""
+    return [ord(char) >> 5 for char in prefix] + [0] + [ord(char) & 31 for char in prefix]
+
+
+def convert_bits(data: bytes | list[int], width_in: int, width_out: int, pad: bool) -> list[int]:
+    """Regroup bits; without `pad`, left-over bits must be zero and fewer than `width_in`."""
+    accumulator = bits = 0
+    out: list[int] = []
+    mask = (1 << width_out) - 1
+    for value in data:
+        accumulator = (accumulator << width_in) | value
+        bits += width_in
+        while bits >= width_out:
+            bits -= width_out
+            out.append((accumulator >> bits) & mask)
+    if pad:
+        if bits:
+            out.append((accumulator << (width_out - bits)) & mask)
+    elif bits >= width_in or (accumulator << (width_out - bits)) & mask:
+        raise AddressError("bad padding")
+    return out
+
+
+def encode_bech32(prefix: str, data: bytes) -> str:
+    """Encode bytes as bech32 text."""
+    words = convert_bits(data, 8, 5, True)
+    polymod = compute_polymod(expand_prefix(prefix) + words + [0] * 6) ^ 1
+    words += [(polymod >> 5 * (5 - index)) & 31 for index in range(6)]
+    return prefix + "1" + "".join(CHARSET[word] for word in words)
+
+
+def decode_bech32(text: str) -> tuple[str, bytes]:
+    """Decode bech32 text.
+
+    Raises: AddressError.
+    """
+    if text.lower() != text and text.upper() != text:
+        raise AddressError("string not all lowercase or all uppercase")
+    text = text.lower()
+    split = text.rfind("1")
+    if split < 1 or len(text) - split < 7 or len(text) > 128:
+        raise AddressError(f"decoding bech32 failed: invalid separator index {split}")
+    prefix = text[:split]
+    try:
+        words = [CHARSET_INDEX[char] for char in text[split + 1 :]]
+    except KeyError as error:
+        raise AddressError(f"decoding bech32 failed: invalid character {error}") from error
+    if compute_polymod(expand_prefix(prefix) + words) != 1:
+        raise AddressError("decoding bech32 failed: invalid checksum")
+    return prefix, bytes(convert_bits(words[:-6], 5, 8, False))
+
+
+@lru_cache(maxsize=65536)
+def decode_address(text: str, prefix: str) -> bytes:
+    """Decode text that must carry `prefix` and hold 20 or 32 bytes.
+
+    Raises: AddressError.
+    """
+    if not text:
+        raise AddressError("empty address string is not allowed")
+    found, data = decode_bech32(text)
+    if found != prefix:
+        raise AddressError(f"invalid Bech32 prefix; expected {prefix}, got {found}")
+    if len(data) not in (ADDRESS_BYTES, 32):
+        raise AddressError(f"address has {len(data)} bytes, expected {ADDRESS_BYTES}")
+    return data
+
+
+@lru_cache(maxsize=65536)
+def encode_account(data: bytes) -> str:
+    """Encode account address bytes as `descent1...`."""
+    return encode_bech32(ACCOUNT_PREFIX, data)
+
+
+def decode_account(text: str) -> bytes:
+    """Decode `descent1...`.
+
+    Raises: AddressError.
+    """
+    return decode_address(text, ACCOUNT_PREFIX)
+
+
+def encode_operator(data: bytes) -> str:
+    """Encode the account address of an operator as `descentvaloper1...`."""
+    return encode_bech32(OPERATOR_PREFIX, data)
+
+
+def decode_operator(text: str) -> bytes:
+    """Decode `descentvaloper1...` to the operator's account address.
+
+    Raises: AddressError.
+    """
+    return decode_address(text, OPERATOR_PREFIX)
+
+
+def encode_consensus(data: bytes) -> str:
+    """Encode a consensus address as `descentvalcons1...`."""
+    return encode_bech32(CONSENSUS_PREFIX, data)
+
+
+def compute_account_address(public_key: bytes) -> bytes:
+    """Derive the address of a compressed secp256k1 key (33 bytes): ripemd160(sha256(key))."""
+    return hashlib.new("ripemd160", hashlib.sha256(public_key).digest()).digest()
+
+
+def compute_consensus_address(public_key: bytes) -> bytes:
+    """Derive the consensus address of an ed25519 key (32 bytes): sha256(key)[:20]."""
+    return hashlib.sha256(public_key).digest()[:ADDRESS_BYTES]
+
+
+@lru_cache(maxsize=256)
+def compute_module_address(name: str) -> bytes:
+    """Derive the address of a module account: sha256(name)[:20]."""
+    return hashlib.sha256(name.encode()).digest()[:ADDRESS_BYTES]

@@ -1,0 +1,70 @@
+"""What a pallet sees: state, gas, events, and the block it runs in. Nothing else enters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from node.runtime.events import Event
+from node.runtime.gas import GasMeter
+from node.runtime.state import Overlay
+
+NANOS_PER_SECOND = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class BlockInfo:
+    """The block being executed. `time_ns` is block time in nanoseconds since 1970."""
+
+    chain_id: str
+    height: int
+    time_ns: int
+    proposer_addr: bytes = b""
+    last_commit_addrs: tuple[bytes, ...] = ()
+
+    @property
+    def time_seconds(self) -> int:
+        """Block time in whole seconds, rounded down."""
+        return self.time_ns // NANOS_PER_SECOND
+
+
+@dataclass
+class Context:
+    """Handed to every call, hook and query.
+
+    Args:
+        state: writes of this scope over everything before it.
+        gas: meter of the transaction; hooks count without limit.
+        block: height, time, chain id.
+        events: emitted so far in this scope.
+    """
+
+    state: Overlay
+    block: BlockInfo
+    gas: GasMeter = field(default_factory=lambda: GasMeter(None))
+    events: list[Event] = field(default_factory=list)
+
+    @property
+    def height(self) -> int:
+        """Height of the block being executed."""
+        return self.block.height
+
+    def emit(self, event: Event) -> None:
+        """Record an event; it is dropped if the scope rolls back."""
+        self.events.append(event)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Run a block whose writes and events vanish if it raises. Gas stays spent."""
+        outer, num_events = self.state, len(self.events)
+        self.state = outer.begin()
+        try:
+            yield
+        except BaseException:
+            del self.events[num_events:]
+            raise
+        else:
+            outer.merge(self.state)
+        finally:
+            self.state = outer

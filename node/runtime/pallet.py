@@ -1,0 +1,181 @@
+"""A pallet as data: storage, calls, queries, hooks, genesis, invariants.
+
+    class BankPallet(Pallet[BankSchema]):
+        name = "bank"
+        schema = BankSchema
+        query_services = (query_pb2.DESCRIPTOR.services_by_name["Query"],)
+
+        @call(0, tx_pb2.MsgSend, tx_pb2.MsgSendResponse, signer="from_address")
+        def send(self, ctx, origin, msg): ...
+
+        @query("Balance")
+        def query_balance(self, ctx, request): ...
+
+        @invariant
+        def check_supply(self, ctx): ...
+
+The runtime reads these declarations; a door never names a pallet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar
+
+from node.runtime.context import Context
+from node.runtime.errors import ChainError
+from node.runtime.events import Event
+from node.runtime.storage import Schema
+
+S = TypeVar("S", bound=Schema)
+F = TypeVar("F", bound=Callable[..., Any])
+SignerGetter = Callable[[Any], list[str]]
+
+
+@dataclass(frozen=True)
+class CallSpec:
+    """A declared call.
+
+    Args:
+        index: stable number of the call in its pallet, for the Substrate door.
+        name: method name.
+        message_class, response_class: protobuf types; the type URL routes transactions.
+        get_signers: bech32 texts of the accounts that must sign; the first is the origin.
+        doc: what the user reads.
+        execute: `(ctx, origin, msg) -> response or None`, bound to the pallet.
+    """
+
+    index: int
+    name: str
+    message_class: Any
+    response_class: Any
+    get_signers: SignerGetter
+    doc: str
+    execute: Callable[[Context, bytes, Any], Any]
+
+    @property
+    def type_url(self) -> str:
+        """`/package.Message`."""
+        return "/" + str(self.message_class.DESCRIPTOR.full_name)
+
+
+@dataclass(frozen=True)
+class QuerySpec:
+    """A declared query: `path` is `/package.Service/Method`."""
+
+    path: str
+    request_class: Any
+    response_class: Any
+    doc: str
+    answer: Callable[[Context, Any], Any]
+
+
+def call(
+    index: int, message_class: Any, response_class: Any, *, signer: str | SignerGetter
+) -> Callable[[F], F]:
+    """Declare a call. `signer` names the message field with the signer's address."""
+    if callable(signer):
+        get_signers = signer
+    else:
+        field_name = signer
+
+        def get_signers(message: Any) -> list[str]:
+            return [getattr(message, field_name)]
+
+    def mark(function: F) -> F:
+        function.__call_spec__ = (  # type: ignore[attr-defined]
+            index,
+            message_class,
+            response_class,
+            get_signers,
+        )
+        return function
+
+    return mark
+
+
+def query(method: str, service: str = "") -> Callable[[F], F]:
+    """Declare a query; `service` is the full service name if the pallet has several."""
+
+    def mark(function: F) -> F:
+        marks = getattr(function, "__query_marks__", ())
+        function.__query_marks__ = (*marks, (method, service))  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
+def invariant(function: F) -> F:
+    """Declare an invariant: raises `InvariantBroken` if state contradicts itself."""
+    function.__invariant__ = True  # type: ignore[attr-defined]
+    return function
+
+
+class Pallet(Generic[S]):
+    """Base of every pallet. Constructors take small capability protocols, never the runtime."""
+
+    name: ClassVar[str]
+    schema: type[S]
+    query_services: ClassVar[tuple[Any, ...]] = ()
+    errors: ClassVar[tuple[type[ChainError], ...]] = ()
+    events: ClassVar[tuple[type[Event], ...]] = ()
+
+    def __init__(self) -> None:
+        self.storage: S = self.schema(self.name)
+
+    def begin_block(self, ctx: Context) -> None:
+        """Run before the transactions of a block: named `process_*` steps only."""
+
+    def end_block(self, ctx: Context) -> None:
+        """Run after the transactions of a block: named `process_*` steps only."""
+
+    def export_genesis(self, ctx: Context) -> dict[str, Any]:
+        """Export the pallet's state as JSON data."""
+        return self.storage.export_json(ctx)
+
+    def import_genesis(self, ctx: Context, data: dict[str, Any]) -> None:
+        """Import what `export_genesis` gave; then `process_genesis` fills what is missing.
+
+        Raises: GenesisDataError.
+        """
+        self.storage.import_json(ctx, data)
+        self.process_genesis(ctx)
+
+    def process_genesis(self, ctx: Context) -> None:
+        """Write defaults (parameters, counters) that the genesis section left out."""
+
+    def list_calls(self) -> list[CallSpec]:
+        """List the calls by index.
+
+        Raises: ValueError if two share an index.
+        """
+        specs: dict[int, CallSpec] = {}
+        for name in dir(type(self)):
+            function = getattr(type(self), name)
+            marks = getattr(function, "__call_spec__", None)
+            if marks is None:
+                continue
+            index, message_class, response_class, get_signers = marks
+            if index in specs:
+                raise ValueError(f"{self.name}: call index {index} is used twice")
+            doc = (function.__doc__ or "").strip()
+            specs[index] = CallSpec(
+                index, name, message_class, response_class, get_signers, doc, getattr(self, name)
+            )
+        return [specs[index] for index in sorted(specs)]
+
+    def list_queries(self) -> list[tuple[str, str, str, Callable[[Context, Any], Any]]]:
+        """List declared queries as (method, service, doc, function)."""
+        found = []
+        for name in dir(type(self)):
+            function = getattr(type(self), name)
+            for method, service in getattr(function, "__query_marks__", ()):
+                doc = (function.__doc__ or "").strip()
+                found.append((method, service, doc, getattr(self, name)))
+        return found
+
+    def list_invariants(self) -> list[Callable[[Context], None]]:
+        """List the pallet's invariants by name."""
+        names = [n for n in dir(type(self)) if hasattr(getattr(type(self), n), "__invariant__")]
+        return [getattr(self, name) for name in names]
