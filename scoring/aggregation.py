@@ -31,7 +31,6 @@ Float32Array = npt.NDArray[np.float32]
 Int64Array = npt.NDArray[np.int64]
 
 MAX_UPDATES = 256  # 2**8: sums of so many grid values of 2**54 stay below 2**63
-PPB = 1_000_000_000
 NORM_GRID_LOG2 = -298  # squared norms are in units of 2**NORM_GRID_LOG2
 _GRID_BITS = 54
 _FLOAT32_BITS = 24  # of significand
@@ -60,7 +59,7 @@ class Update(Protocol):
 
 
 def compute_outer_step(
-    theta: Mapping[str, Float32Array], updates: Mapping[int, Update], learning_rate_ppb: int
+    theta: Mapping[str, Float32Array], updates: Mapping[int, Update], learning_rate: np.float32
 ) -> dict[str, Float32Array]:
     """Apply the accepted updates to a checkpoint.
 
@@ -68,7 +67,7 @@ def compute_outer_step(
         theta: name -> float32 array of any shape.
         updates: uid -> decoded payload, for every accepted uid. An accepted payload that adds
             nothing is passed as an update without tensors: it still counts in n.
-        learning_rate_ppb: outer learning rate in parts per 10**9.
+        learning_rate: outer learning rate, the spec's parts per 10**9 rounded to float32.
 
     Returns:
         The next checkpoint, new arrays; without updates, copies of theta.
@@ -83,7 +82,6 @@ def compute_outer_step(
     if not updates:
         return {name: tensor.copy() for name, tensor in theta.items()}
     factors = compute_clip_factors(updates)
-    learning_rate = np.float32(learning_rate_ppb / PPB)
     count = np.float32(len(updates))
     stepped = {}
     for name, tensor in theta.items():

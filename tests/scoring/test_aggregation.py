@@ -16,7 +16,7 @@ from scoring import aggregation
 from scoring.aggregation import AggregationError, compute_outer_step
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "aggregation" / "outer_step.json"
-PPB = aggregation.PPB
+ONE = np.float32(1)
 
 
 @dataclass(frozen=True)
@@ -93,12 +93,12 @@ def test_outer_step__order_of_payloads_does_not_matter(changes, random) -> None:
     theta = {"w": np.linspace(-1, 1, 31, dtype=np.float32)}
     items = [(uid, make_update(w=change)) for uid, change in enumerate(changes)]
     try:
-        first = compute_outer_step(theta, dict(items), PPB)["w"].tobytes()
+        first = compute_outer_step(theta, dict(items), ONE)["w"].tobytes()
     except AggregationError:  # a sum over the range of float32: refused in every order
         first = b""
     random.shuffle(items)
     try:
-        second = compute_outer_step(theta, dict(items), PPB)["w"].tobytes()
+        second = compute_outer_step(theta, dict(items), ONE)["w"].tobytes()
     except AggregationError:
         second = b""
     assert first == second
@@ -112,7 +112,7 @@ def test_outer_step__close_to_rational_arithmetic() -> None:
     for uid, update in updates.items():
         tensor = update.tensors["w"]
         expected[tensor.indices] -= 0.5 * tensor.values.astype(np.float64) * factors[uid] / 7
-    stepped = compute_outer_step(theta, updates, PPB // 2)["w"]
+    stepped = compute_outer_step(theta, updates, np.float32(0.5))["w"]
     assert np.abs(stepped - expected).max() < 2**-23
 
 
@@ -137,13 +137,13 @@ def test_clip__zero_updates_do_not_pull_the_median() -> None:
 def test_outer_step__denominator_counts_accepted_not_senders() -> None:
     theta = {"w": np.zeros(2, dtype=np.float32)}
     updates = {0: make_update(w={0: 1.0}), 1: make_update(w={1: 1.0}), 2: make_update()}
-    stepped = compute_outer_step(theta, updates, PPB)["w"]
+    stepped = compute_outer_step(theta, updates, ONE)["w"]
     assert stepped.tolist() == [-np.float32(1) / np.float32(3)] * 2
 
 
 def test_outer_step__keeps_shape_and_leaves_input_alone() -> None:
     theta = {"w": np.ones((2, 3), dtype=np.float32), "scalar": np.float32(2).reshape(())}
-    stepped = compute_outer_step(theta, {4: make_update(w={5: 1.0}, scalar={0: 1.0})}, PPB)
+    stepped = compute_outer_step(theta, {4: make_update(w={5: 1.0}, scalar={0: 1.0})}, ONE)
     assert stepped["w"].tolist() == [[1, 1, 1], [1, 1, 0]]
     assert stepped["scalar"].shape == ()
     assert theta["w"].tolist() == [[1, 1, 1], [1, 1, 1]]
@@ -151,13 +151,13 @@ def test_outer_step__keeps_shape_and_leaves_input_alone() -> None:
 
 def test_outer_step__negative_zero_becomes_zero() -> None:
     theta = {"w": np.array([-0.0, 1.0, -0.0], dtype=np.float32)}
-    stepped = compute_outer_step(theta, {0: make_update(w={1: 1.0})}, PPB)["w"]
+    stepped = compute_outer_step(theta, {0: make_update(w={1: 1.0})}, ONE)["w"]
     assert not np.signbit(stepped).any()
 
 
 def test_outer_step__nothing_accepted() -> None:
     theta = {"w": np.array([-0.0, 1.0], dtype=np.float32)}
-    stepped = compute_outer_step(theta, {}, PPB)
+    stepped = compute_outer_step(theta, {}, ONE)
     assert stepped["w"].tobytes() == theta["w"].tobytes()
     assert stepped["w"] is not theta["w"]
 
@@ -184,20 +184,20 @@ def _sparse(indices: list[int], values: list[float], dtype: type = np.float32) -
 def test_invalid_update(update: Update, message: str) -> None:
     theta = {"w": np.zeros(3, dtype=np.float32)}
     with pytest.raises(AggregationError, match=message):
-        compute_outer_step(theta, {7: update}, PPB)
+        compute_outer_step(theta, {7: update}, ONE)
 
 
 def test_invalid_result_out_of_range() -> None:
     largest = float(np.finfo(np.float32).max)
     theta = {"w": np.array([-largest], dtype=np.float32)}
     with pytest.raises(AggregationError, match="w is not finite"):
-        compute_outer_step(theta, {0: make_update(w={0: largest})}, PPB)
+        compute_outer_step(theta, {0: make_update(w={0: largest})}, ONE)
 
 
 def test_invalid_too_many_updates() -> None:
     updates = dict.fromkeys(range(aggregation.MAX_UPDATES + 1), make_update())
     with pytest.raises(AggregationError, match="limit"):
-        compute_outer_step({}, updates, PPB)
+        compute_outer_step({}, updates, ONE)
 
 
 @pytest.mark.parametrize("case", json.loads(VECTORS.read_text()), ids=lambda case: case["name"])
@@ -217,5 +217,5 @@ def test_golden_bytes(case) -> None:
     }
     factors = aggregation.compute_clip_factors(updates)
     assert {str(u): float(f).hex() for u, f in factors.items()} == case["clip_factors"]
-    stepped = compute_outer_step(theta, updates, case["learning_rate_ppb"])
+    stepped = compute_outer_step(theta, updates, np.float32(case["learning_rate"]))
     assert {n: t.astype("<f4").tobytes().hex() for n, t in stepped.items()} == case["result"]
