@@ -1,0 +1,20 @@
+"""One client of the chain, used by the command line, the miner and the validator.
+
+| file             | what                  | duty                                                |
+|------------------|-----------------------|-----------------------------------------------------|
+| `client.py`      | `ChainClient`         | asyncio shell: queries, `submit`, `follow_heights`  |
+| `sync_client.py` | `SyncChainClient`     | the same calls for scripts and notebooks            |
+| `core.py`        | `ClientCore`          | operations as generators of effects, without I/O    |
+| `reads.py`       | `ReadOperations`      | the typed queries, one generator each               |
+| `tx.py`          | `build_tx`, ...       | transaction bytes, fees, results, sequence numbers  |
+| `effects.py`     | `Call`, ...           | what an operation may ask of the outside            |
+| `transport.py`   | `GrpcTransport`, ...  | Cosmos gRPC, asyncio and blocking                   |
+| `mock.py`        | `MockTransport`, ...  | answers from functions and a clock, for tests       |
+| `keys.py`        | `Key`, `Keyring`      | secp256k1 keys in files of mode 0600                |
+| `mnemonic.py`    | `derive_secret`, ...  | BIP-39 words, BIP-32 at m/44'/118'/index'/0/0       |
+| `address.py`     | `encode_address`, ... | bech32 addresses                                    |
+| `amounts.py`     | `parse_amount`, ...   | `5DSC` and `5000000udsc`                            |
+| `errors.py`      | `ChainClientError`    | the tree of refusals                                |
+
+The backend is "cosmos": protobuf over gRPC. Importing this package loads neither grpc nor cosmpy.
+"""

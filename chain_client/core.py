@@ -1,0 +1,370 @@
+"""The client without I/O: every operation is a generator of effects (`effects.py`).
+
+Sending a transaction, step by step:
+
+1. `broadcast` (one at a time per account, the shell holds a lock): learn chain id, gas price and
+   account; simulate for the gas limit; sign; send. A sequence mismatch is answered by signing again
+   with the number the node expects. An unreachable node is asked again with the same bytes: the
+   hash makes that harmless.
+2. `wait` (any number at once): ask for the hash until a block holds it. Now and then the same bytes
+   are sent again, because a node that restarted has lost its mempool. If the account's committed
+   sequence has moved past ours and the hash stays unknown, another transaction took the number and
+   ours can never be included: `Superseded` asks the shell to start again.
+
+Every loop ends at a deadline.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from cosmos.auth.v1beta1.auth_pb2 import BaseAccount
+from cosmos.auth.v1beta1.query_pb2 import QueryAccountRequest, QueryAccountResponse
+from cosmos.base.node.v1beta1 import query_pb2 as node_pb2
+from cosmos.tx.v1beta1 import service_pb2
+
+import proto  # noqa: F401  (makes cosmos.* importable)
+from chain_client import tx as txs
+from chain_client.effects import Call, Now, Operation, Sleep
+from chain_client.errors import (
+    ChainMismatch,
+    NodeUnreachable,
+    NotFound,
+    QueryFailed,
+    TxRefused,
+    TxTimeout,
+)
+from chain_client.keys import Key
+from chain_client.reads import ReadOperations
+
+SUBMIT_TIMEOUT_S = 30.0
+FIRST_POLL_S = 0.1
+LAST_POLL_S = 0.5
+POLL_GROWTH = 1.3
+REBROADCAST_EVERY_S = 3.0
+MAX_RESIGNS = 8  # sequence or fee corrections in one broadcast
+SUPERSEDED_POLLS = 4  # unknown hash, moved sequence: so many polls in a row are proof
+
+
+class Superseded(Exception):
+    """Another transaction took the sequence number: nothing was done, start again. Internal."""
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A transaction the node has accepted for a block."""
+
+    signed: txs.SignedTx
+    address: str
+    deadline: float
+
+
+@dataclass
+class ClientCore(ReadOperations):
+    """Operations and what they remember: chain id, gas price, sequence numbers.
+
+    Attributes:
+        expected_chain_id: refuse to sign for another chain; None accepts the node's.
+        retry_for_s: how long a query goes on asking an unreachable node.
+    """
+
+    expected_chain_id: str | None = None
+    retry_for_s: float = 0.0
+    sequences: txs.SequenceTracker = field(default_factory=txs.SequenceTracker)
+    _chain_id: str | None = None
+    _gas_price: Decimal | None = None
+
+    def query(
+        self, method: str, request: Any, response_type: Any, *, height: int = 0
+    ) -> Operation[Any]:
+        """Ask one question; ask again for `retry_for_s` while the node is unreachable.
+
+        Args:
+            height: answer as of this block, 0 for the newest.
+        """
+        metadata = (("x-cosmos-block-height", str(height)),) if height else ()
+        call = Call(method, request, response_type, metadata=metadata)
+        deadline: float = (yield Now()) + self.retry_for_s
+        delay = FIRST_POLL_S
+        while True:
+            try:
+                return (yield call)
+            except NodeUnreachable:
+                if (yield Now()) + delay > deadline:
+                    raise
+            yield Sleep(delay)
+            delay = min(delay * POLL_GROWTH, 1.0)
+
+    def chain_id(self) -> Operation[str]:
+        """Return the node's chain id, checked against the expected one.
+
+        Raises:
+            ChainMismatch: they differ.
+        """
+        if self._chain_id is None:
+            info = yield from self.node_info()
+            found = str(info.default_node_info.network)
+            if self.expected_chain_id not in (None, found):
+                raise ChainMismatch(
+                    f"the node serves chain {found!r}, not {self.expected_chain_id!r}",
+                    hint="--node HOST:PORT names another node, --chain-id another chain",
+                )
+            self._chain_id = found
+        return self._chain_id
+
+    def gas_price(self) -> Operation[Decimal]:
+        """Return the node's minimum gas price in udsc, or the default when it does not say."""
+        if self._gas_price is None:
+            try:
+                config = yield from self.query(
+                    "/cosmos.base.node.v1beta1.Service/Config",
+                    node_pb2.ConfigRequest(),
+                    node_pb2.ConfigResponse,
+                )
+                self._gas_price = txs.parse_gas_price(config.minimum_gas_price)
+            except NodeUnreachable:
+                raise
+            except QueryFailed:
+                self._gas_price = txs.DEFAULT_GAS_PRICE
+        return self._gas_price
+
+    def account(self, address: str) -> Operation[txs.AccountSequence]:
+        """Return account number and committed sequence.
+
+        Raises:
+            NotFound: the account has never received anything.
+        """
+        response = yield from self.query(
+            "/cosmos.auth.v1beta1.Query/Account",
+            QueryAccountRequest(address=address),
+            QueryAccountResponse,
+        )
+        account = BaseAccount.FromString(response.account.value)
+        return txs.AccountSequence(account.account_number, account.sequence)
+
+    def broadcast(
+        self,
+        key: Key,
+        messages: Sequence[Any],
+        *,
+        gas: int | None,
+        memo: str,
+        deadline: float,
+        fee_udsc: int | None = None,
+    ) -> Operation[Pending]:
+        """Sign and send until the node has it; see the module docstring.
+
+        Raises:
+            TxRefused: by simulation or by the mempool.
+            NodeUnreachable: until the deadline.
+        """
+        chain_id = yield from self.chain_id()
+        account = yield from self._next_sequence(key.address)
+        gas_limit = gas or txs.compute_gas_limit(
+            (yield from self.simulate(key, messages, account=account, memo=memo))
+        )
+        fee = fee_udsc
+        if fee is None:
+            fee = txs.compute_fee(gas_limit, (yield from self.gas_price()))
+        for _ in range(MAX_RESIGNS):
+            signed = txs.build_tx(
+                key,
+                messages,
+                chain_id=chain_id,
+                account_number=account.account_number,
+                sequence=account.next_sequence,
+                gas_limit=gas_limit,
+                fee_udsc=fee,
+                memo=memo,
+            )
+            try:
+                answer, is_there = yield from self._send(signed, deadline)
+            except NodeUnreachable:
+                self.sequences.forget(key.address)
+                raise
+            expected = txs.parse_expected_sequence(answer.raw_log)
+            if answer.code == 0 or is_there:
+                account.next_sequence = signed.sequence + 1
+                return Pending(signed, key.address, deadline)
+            if answer.code == txs.CODE_WRONG_SEQUENCE and expected is not None:
+                account.next_sequence = expected
+                continue
+            required = txs.parse_required_fee(answer.raw_log)
+            if answer.code == txs.CODE_INSUFFICIENT_FEE and required and fee_udsc is None:
+                fee, self._gas_price = required, Decimal(required) / gas_limit
+                continue
+            break
+        self.sequences.forget(key.address)
+        raise txs.refusal(
+            answer.raw_log, codespace=answer.codespace, code=answer.code, tx_hash=signed.tx_hash
+        )
+
+    def simulate(
+        self,
+        key: Key,
+        messages: Sequence[Any],
+        *,
+        account: txs.AccountSequence | None = None,
+        memo: str = "",
+    ) -> Operation[int]:
+        """Return the gas the messages use on the committed state.
+
+        Raises:
+            TxRefused: they would fail.
+        """
+        if account is None:
+            account = yield from self.account(key.address)
+        sequence = account.next_sequence
+        chain_id = yield from self.chain_id()
+        for _ in range(MAX_RESIGNS):
+            signed = txs.build_tx(
+                key,
+                messages,
+                chain_id=chain_id,
+                account_number=account.account_number,
+                sequence=sequence,
+                gas_limit=0,
+                fee_udsc=0,
+                memo=memo,
+            )
+            try:
+                response = yield from self.query(
+                    "/cosmos.tx.v1beta1.Service/Simulate",
+                    service_pb2.SimulateRequest(tx_bytes=signed.raw),
+                    service_pb2.SimulateResponse,
+                )
+                return int(response.gas_info.gas_used)
+            except NodeUnreachable:
+                raise
+            except QueryFailed as error:
+                # The node simulates on committed state, where earlier transactions of this account
+                # may not have happened yet: simulate with the number it has.
+                expected = txs.parse_expected_sequence(error.message)
+                if expected is None or expected == sequence:
+                    known = error.codespace != "client"
+                    raise txs.refusal(
+                        error.message,
+                        codespace=error.codespace if known else "",
+                        code=error.code if known else 0,
+                    ) from None
+                sequence = expected
+        raise TxRefused("the node keeps naming another sequence for this account in simulation")
+
+    def wait(self, pending: Pending) -> Operation[txs.TxResult]:
+        """Wait for the block that holds the transaction.
+
+        Raises:
+            TxRefused: it failed on execution; fee and sequence number are spent.
+            TxTimeout: the deadline passed.
+        """
+        delay, polls_past = FIRST_POLL_S, 0
+        resend_at = (yield Now()) + REBROADCAST_EVERY_S
+        while True:
+            yield Sleep(delay)
+            delay = min(delay * POLL_GROWTH, LAST_POLL_S)
+            result = yield from self._find(pending)
+            if result is not None:
+                return result
+            now: float = yield Now()
+            if now > pending.deadline:
+                self.sequences.forget(pending.address)
+                raise TxTimeout(
+                    "the transaction was sent and no block holds it yet",
+                    tx_hash=pending.signed.tx_hash,
+                    hint=f"look again: `descent query tx {pending.signed.tx_hash}`",
+                )
+            if now >= resend_at:
+                is_past = yield from self._resend(pending)
+                polls_past = polls_past + 1 if is_past else 0
+                if polls_past >= SUPERSEDED_POLLS:
+                    self.sequences.forget(pending.address)
+                    raise Superseded
+                resend_at = now + (LAST_POLL_S if is_past else REBROADCAST_EVERY_S)
+
+    def get_tx(self, tx_hash: str) -> Operation[txs.TxResult]:
+        """Return a transaction a block holds, whether it succeeded or failed.
+
+        Raises:
+            NotFound: no block holds it.
+        """
+        response = yield from self.query(
+            "/cosmos.tx.v1beta1.Service/GetTx",
+            service_pb2.GetTxRequest(hash=tx_hash.upper()),
+            service_pb2.GetTxResponse,
+        )
+        return txs.parse_tx_response(response.tx_response, response.tx)
+
+    def _next_sequence(self, address: str) -> Operation[txs.AccountSequence]:
+        known = self.sequences.get(address)
+        if known is not None:
+            return known
+        try:
+            account = yield from self.account(address)
+        except NotFound:
+            raise txs.refusal(
+                f"account {address} is not on the chain", codespace=txs.SDK, code=9
+            ) from None
+        return self.sequences.learn(address, account.account_number, account.next_sequence)
+
+    def _send(self, signed: txs.SignedTx, deadline: float) -> Operation[tuple[Any, bool]]:
+        """Send until answered: the answer, and whether the bytes may be there already."""
+        is_uncertain, delay = False, FIRST_POLL_S
+        request = service_pb2.BroadcastTxRequest(
+            tx_bytes=signed.raw, mode=service_pb2.BROADCAST_MODE_SYNC
+        )
+        while True:
+            try:
+                response = yield Call(
+                    "/cosmos.tx.v1beta1.Service/BroadcastTx",
+                    request,
+                    service_pb2.BroadcastTxResponse,
+                )
+            except NodeUnreachable:
+                is_uncertain = True
+                if (yield Now()) + delay > deadline:
+                    raise
+            else:
+                answer = response.tx_response
+                expected = txs.parse_expected_sequence(answer.raw_log)
+                is_there = answer.code == txs.CODE_ALREADY_IN_MEMPOOL or (
+                    is_uncertain and expected is not None and expected > signed.sequence
+                )
+                is_full = answer.codespace == txs.SDK and answer.code == txs.CODE_MEMPOOL_FULL
+                if not is_full or (yield Now()) + delay > deadline:
+                    return answer, is_there
+            yield Sleep(delay)
+            delay = min(delay * POLL_GROWTH, 1.0)
+
+    def _find(self, pending: Pending) -> Operation[txs.TxResult | None]:
+        """Look for the transaction in a block; None while there is none or no node."""
+        try:
+            result = yield from self.get_tx(pending.signed.tx_hash)
+        except (NotFound, NodeUnreachable):
+            return None
+        if result.code:
+            self.sequences.forget(pending.address)
+            raise txs.refusal(
+                result.raw_log,
+                codespace=result.codespace,
+                code=result.code,
+                tx_hash=result.tx_hash,
+                height=result.height,
+            )
+        return result
+
+    def _resend(self, pending: Pending) -> Operation[bool]:
+        """Send the same bytes again; true when the chain has committed a later sequence."""
+        request = service_pb2.BroadcastTxRequest(
+            tx_bytes=pending.signed.raw, mode=service_pb2.BROADCAST_MODE_SYNC
+        )
+        try:
+            account = yield from self.account(pending.address)
+            if account.next_sequence > pending.signed.sequence:
+                return True
+            yield Call(
+                "/cosmos.tx.v1beta1.Service/BroadcastTx", request, service_pb2.BroadcastTxResponse
+            )
+        except (NodeUnreachable, QueryFailed):
+            return False
+        return False

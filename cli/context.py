@@ -1,0 +1,315 @@
+"""What every command shares: common options, home, node, keys, client.
+
+A group module holds `app = new_group("What it is for")` and its commands:
+
+```
+@command(app, "show", needs=CHAIN)
+async def show(context: Context, run_id: Annotated[int, typer.Argument(help="...")]) -> Any:
+    \"""Show one run.\"""
+    async with context.client() as client:
+        return {"run_id": run_id, "height": await client.height()}
+```
+
+The decorator adds the options of `needs`, runs coroutines, and prints what the function returns.
+Errors travel up to `main`, which writes them and picks the exit code.
+"""
+
+import inspect
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.output import JSON, TABLE, CommandFailed, UsageFailed, emit, run_async
+
+if TYPE_CHECKING:
+    from chain_client.client import ChainClient
+    from chain_client.keys import Key, Keyring
+
+DEFAULT_HOME = Path("~/.descent")
+DEVNET_HOME = Path(".devnet")
+DEVNET_FILE = "devnet.json"
+DEFAULT_NODE = "127.0.0.1:9090"
+RETRY_FOR_S = 1.0  # a person at a terminal wants to know soon
+
+HomeOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--home",
+        help="Directory of keys and files. Default: $DESCENT_HOME, else .devnet when a devnet was"
+        " started here, else ~/.descent.",
+    ),
+]
+OutputOption = Annotated[str, typer.Option("--output", help="table or json.")]
+NodeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--node",
+        help="HOST:PORT of a node's gRPC door. Default: $DESCENT_NODE, else the devnet's, else"
+        f" {DEFAULT_NODE}.",
+    ),
+]
+ChainIdOption = Annotated[
+    str | None, typer.Option("--chain-id", help="Refuse to sign for any other chain.")
+]
+PassphraseOption = Annotated[
+    Path | None,
+    typer.Option("--passphrase-file", help="File whose first line opens encrypted keys."),
+]
+GasOption = Annotated[
+    int | None, typer.Option("--gas", min=1, help="Gas limit. Default: simulate.")
+]
+FeeOption = Annotated[
+    str | None, typer.Option("--fee", help="Fee, e.g. 5000udsc. Default: the node's price.")
+]
+MemoOption = Annotated[str, typer.Option("--memo", help="Note kept with the transaction.")]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Simulate, show what would be sent, send nothing.")
+]
+YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask before sending.")]
+
+HOME = ("home", "output")
+KEYS = (*HOME, "passphrase_file")
+CHAIN = (*HOME, "node", "chain_id")
+TX = (*CHAIN, "passphrase_file", "gas", "fee", "memo", "dry_run", "yes")
+_OPTIONS: dict[str, tuple[Any, Any]] = {
+    "home": (HomeOption, None),
+    "output": (OutputOption, TABLE),
+    "node": (NodeOption, None),
+    "chain_id": (ChainIdOption, None),
+    "passphrase_file": (PassphraseOption, None),
+    "gas": (GasOption, None),
+    "fee": (FeeOption, None),
+    "memo": (MemoOption, ""),
+    "dry_run": (DryRunOption, False),
+    "yes": (YesOption, False),
+}
+
+
+@dataclass
+class Context:
+    """The common options of one command, and what they lead to."""
+
+    home: Path
+    output: str = TABLE
+    node: str = DEFAULT_NODE
+    chain_id: str | None = None
+    passphrase_file: Path | None = None
+    gas: int | None = None
+    fee: str | None = None
+    memo: str = ""
+    dry_run: bool = False
+    yes: bool = False
+    devnet: dict[str, Any] = field(default_factory=dict)  # devnet.json of the home, if any
+
+    def keyring(self, backend: str | None = None) -> "Keyring":
+        """Return the keys of the home; a devnet keeps new ones plain unless told otherwise."""
+        from chain_client.keys import Keyring
+
+        default = "test" if self.devnet else "file"
+        return Keyring(self.home, backend=backend or default, passphrase=self.ask_passphrase)
+
+    def key(self, name: str) -> "Key":
+        """Return a key ready to sign, by name."""
+        return self.keyring().get(name)
+
+    def address(self, name_or_address: str) -> str:
+        """Return the address a person meant by an address or by the name of a key."""
+        from chain_client.address import ACCOUNT_PREFIX, decode_address
+
+        if name_or_address.startswith(ACCOUNT_PREFIX + "1"):
+            decode_address(name_or_address)
+            return name_or_address
+        return self.keyring().info(name_or_address).address
+
+    def client(self, *, retry_for_s: float = RETRY_FOR_S) -> "ChainClient":
+        """Return a client of the node, for `async with`."""
+        from chain_client.client import ChainClient
+
+        return ChainClient.connect(self.node, self.chain_id, retry_for_s=retry_for_s)
+
+    def ask_passphrase(self, question: str) -> str:
+        """Return a passphrase from --passphrase-file or from the terminal, never from argv."""
+        if self.passphrase_file is not None:
+            try:
+                lines = self.passphrase_file.read_text().splitlines()
+            except OSError as error:
+                raise CommandFailed(
+                    f"cannot read {self.passphrase_file}: {error.strerror}"
+                ) from None
+            return lines[0] if lines else ""
+        if not sys.stdin.isatty():
+            raise CommandFailed(
+                f"a passphrase is needed ({question}) and there is no terminal to ask at",
+                hint="give --passphrase-file FILE, or /dev/fd/N for an open descriptor",
+            )
+        from getpass import getpass
+
+        return getpass(f"{question}: ")
+
+    def confirm(self, what: str) -> None:
+        """Ask before `what` is done: at a terminal, in table mode, without --yes."""
+        if self.yes or self.output == JSON or not (sys.stdin.isatty() and sys.stderr.isatty()):
+            return
+        if not typer.confirm(f"{what}?", err=True):
+            raise CommandFailed("nothing was sent", hint="--yes answers the question")
+
+    async def submit(self, key: "Key", messages: Sequence[Any], what: str) -> dict[str, Any]:
+        """Send a transaction, or only simulate it with --dry-run; return the document to print.
+
+        Args:
+            what: the deed in a few words, for the question, e.g. "send 5 DSC to miner-0".
+        """
+        from chain_client.amounts import parse_amount
+        from chain_client.tx import compute_gas_limit
+
+        fee_udsc = None if self.fee is None else parse_amount(self.fee)
+        async with self.client() as client:
+            if self.dry_run:
+                gas_used = await client.simulate(key, messages, memo=self.memo)
+                gas_limit = self.gas or compute_gas_limit(gas_used)
+                return {
+                    "dry_run": True,
+                    "signer": key.address,
+                    "gas_used": gas_used,
+                    "gas_limit": gas_limit,
+                    "fee_udsc": await client.compute_fee(gas_limit)
+                    if fee_udsc is None
+                    else fee_udsc,
+                    "messages": [_describe(message) for message in messages],
+                }
+            self.confirm(what)
+            result = await client.submit(
+                key, messages, gas=self.gas, memo=self.memo, fee_udsc=fee_udsc
+            )
+        return {
+            "tx_hash": result.tx_hash,
+            "height": result.height,
+            "gas_used": result.gas_used,
+            "gas_limit": result.gas_wanted,
+            "fee_udsc": result.fee_udsc,
+            "_result": result,
+        }
+
+
+def new_group(help_text: str) -> typer.Typer:
+    """Return the app of a command group."""
+    return typer.Typer(
+        help=help_text,
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        callback=lambda: None,
+    )
+
+
+def new_single(help_text: str = "") -> typer.Typer:
+    """Return the app of a command that has no sub-commands; give it exactly one."""
+    return typer.Typer(help=help_text, add_completion=False, rich_markup_mode=None)
+
+
+def command(
+    app: typer.Typer,
+    name: str,
+    *,
+    needs: Sequence[str] = CHAIN,
+    home: Path | None = None,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register a command of `app`; its function gets a `Context` first.
+
+    Args:
+        needs: `HOME`, `KEYS`, `CHAIN` or `TX`: the common options it takes.
+        home: default of --home for commands that create it, e.g. the devnet's.
+    """
+
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        signature = inspect.signature(function, eval_str=True)
+        own = list(signature.parameters.values())[1:]
+        common = [
+            inspect.Parameter(
+                option,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=_OPTIONS[option][1],
+                annotation=_OPTIONS[option][0],
+            )
+            for option in needs
+        ]
+
+        def run(**values: Any) -> None:
+            options = {option: values.pop(option) for option in needs}
+            context = make_context(options, default_home=home)
+            result = function(context, **values)
+            if inspect.iscoroutine(result):
+                result = run_async(result)
+            if isinstance(result, dict):
+                result = {key: item for key, item in result.items() if not key.startswith("_")}
+            if result is not None:
+                emit(result, context.output)
+
+        own = [item.replace(kind=inspect.Parameter.KEYWORD_ONLY) for item in own]
+        run.__signature__ = inspect.Signature([*own, *common])  # type: ignore[attr-defined]
+        run.__name__, run.__doc__, run.__module__ = function.__name__, function.__doc__, __name__
+        app.command(name)(run)
+        return function
+
+    return register
+
+
+def make_context(options: dict[str, Any], *, default_home: Path | None = None) -> Context:
+    """Find home, node and chain id: flag, then environment, then the devnet's file, then default.
+
+    Raises:
+        UsageFailed: --output is neither table nor json.
+        CommandFailed: the home's devnet file cannot be read.
+    """
+    values = dict(options)
+    if values.get("output", TABLE) not in (TABLE, JSON):
+        raise UsageFailed(f"--output {values['output']!r} is neither table nor json")
+    home = values.pop("home", None) or os.environ.get("DESCENT_HOME") or default_home
+    if home is None and (DEVNET_HOME / DEVNET_FILE).exists():
+        home = DEVNET_HOME
+    home = Path(home or DEFAULT_HOME).expanduser()
+    devnet = read_devnet_file(home)
+    node = values.pop("node", None) or os.environ.get("DESCENT_NODE")
+    node = node or devnet.get("endpoints", {}).get("grpc") or DEFAULT_NODE
+    chain_id = values.pop("chain_id", None) or devnet.get("chain_id")
+    return Context(
+        home=home,
+        node=str(node).removeprefix("grpc+http://"),
+        chain_id=chain_id,
+        devnet=devnet,
+        **values,
+    )
+
+
+def read_devnet_file(home: Path) -> dict[str, Any]:
+    """Return `<home>/devnet.json`, empty when there is none.
+
+    Raises:
+        CommandFailed: the file is not a JSON object.
+    """
+    path = home / DEVNET_FILE
+    try:
+        document = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise CommandFailed(
+            f"cannot read {path}: {error}",
+            hint="`descent devnet reset` starts afresh; --home names another directory",
+        ) from None
+    if not isinstance(document, dict):
+        raise CommandFailed(f"{path} is not a devnet file")
+    return document
+
+
+def _describe(message: Any) -> dict[str, Any]:
+    """Return a protobuf message as a document."""
+    from cli.messages import to_document
+
+    return {"type": "/" + message.DESCRIPTOR.full_name, **to_document(message)}
