@@ -1,8 +1,16 @@
 """Bit-exact training: the definition, its fast twin, programs, states and roots.
 
-errors.py    every refusal of this package
-merkle.py    RFC 6962 tree, paths
-state.py     canonical states: roots, openings, bytes
+errors.py      every refusal of this package
+config.py      ModelConfig, OptimiserConfig, read from a run spec
+program.py     operations, vector-Jacobian rules, training steps as static lists
+families/      builders of programs and first weights
+backends/      numpy (the definition) and torch (the fast twin) execute programs
+elementary.py  exp2, log2 and rotary tables as fixed IEEE operations
+counter.py     counter-based integers: the only randomness
+sampling.py    drawing a token with integers
+merkle.py      RFC 6962 tree, paths
+state.py       canonical states: roots, openings, bytes
+probe.py       golden-trace self-test of a device
 
 codec.py        payloads: compress, encode, decode, the strict parser
 sparsify.py     which elements a payload sends, at which levels

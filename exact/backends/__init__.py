@@ -1,0 +1,34 @@
+"""Backends execute programs; all give the same bits.
+
+base.py            executor, what callers use
+numpy_backend.py   the definition: plain and slow, needs no torch
+torch_backend.py   fast twin on CPU and CUDA
+"""
+
+from exact.backends.base import Backend
+from exact.errors import UnfaithfulDevice
+
+__all__ = ["Backend", "load_backend"]
+
+
+def load_backend(name: str, device: str = "cpu") -> Backend:
+    """Load a backend; torch is imported only when asked for.
+
+    Args:
+        name: "numpy" or "torch".
+        device: a torch device, for example "cpu" or "cuda".
+
+    Raises:
+        UnfaithfulDevice: unknown backend, no torch, or the device fails the exactness self-test.
+    """
+    if name == "numpy":
+        from exact.backends.numpy_backend import NumpyBackend
+
+        return NumpyBackend()
+    if name == "torch":
+        try:
+            from exact.backends.torch_backend import TorchBackend
+        except ImportError as error:
+            raise UnfaithfulDevice("torch is not installed; install the train extra") from error
+        return TorchBackend(device)
+    raise UnfaithfulDevice(f"unknown backend {name!r}")
