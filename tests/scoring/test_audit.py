@@ -130,8 +130,14 @@ def test_invalid_input(change) -> None:
 
 @pytest.mark.parametrize(
     ("strength_ppm", "forfeit", "vesting"),
-    [(500_000, 2, 1), (200_000, 5, 4), (100_000, 10, 9), (50_000, 20, 19), (20_000, 50, 49)]
-    + [(10_000, 100, 99)],
+    [
+        (500_000, 2, 1),
+        (200_000, 5, 4),
+        (100_000, 10, 9),
+        (50_000, 20, 19),
+        (20_000, 50, 49),
+        (10_000, 100, 99),
+    ],
 )
 def test_deterrence__published_table(strength_ppm: int, forfeit: int, vesting: int) -> None:
     strength = Fraction(strength_ppm, 10**6)
