@@ -118,6 +118,7 @@ class Pallet(Generic[S]):
     name: ClassVar[str]
     schema: type[S]
     query_services: ClassVar[tuple[Any, ...]] = ()
+    inherent_tag: ClassVar[int | None] = None
     errors: ClassVar[tuple[type[ChainError], ...]] = ()
     events: ClassVar[tuple[type[Event], ...]] = ()
 
@@ -129,6 +130,22 @@ class Pallet(Generic[S]):
 
     def end_block(self, ctx: Context) -> None:
         """Run after the transactions of a block: named `process_*` steps only."""
+
+    def build_inherent(self, ctx: Context, extensions: list[bytes]) -> bytes:
+        """Build the pseudo transaction of the next block from vote extensions; empty for none."""
+        return b""
+
+    def process_inherent(self, ctx: Context, data: bytes) -> None:
+        """Run the pseudo transaction that carries `inherent_tag`, before `begin_block`.
+
+        Raises: ChainError, which makes validators reject the proposal.
+        """
+
+    def check_extension(self, ctx: Context, extension: bytes) -> None:
+        """Check a vote extension of another operator.
+
+        Raises: ChainError.
+        """
 
     def export_genesis(self, ctx: Context) -> dict[str, Any]:
         """Export the pallet's state as JSON data."""

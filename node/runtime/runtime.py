@@ -70,6 +70,7 @@ class Runtime:
         self.calls: dict[str, CallSpec] = {}
         self.call_pallets: dict[str, str] = {}
         self.queries: dict[str, QuerySpec] = {}
+        self.inherents: dict[int, Pallet[Any]] = {}
         self._services: dict[str, Any] = {}
         for pallet in pallets:
             self._register_pallet(pallet)
@@ -79,6 +80,10 @@ class Runtime:
         if pallet.name in self.pallets:
             raise RuntimeConflict(f"two pallets are named {pallet.name}")
         self.pallets[pallet.name] = pallet
+        if pallet.inherent_tag is not None:
+            if pallet.inherent_tag in self.inherents:
+                raise RuntimeConflict(f"two pallets take inherent tag {pallet.inherent_tag}")
+            self.inherents[pallet.inherent_tag] = pallet
         for spec in pallet.list_calls():
             if spec.type_url in self.calls:
                 raise RuntimeConflict(f"two calls take {spec.type_url}")

@@ -1,0 +1,62 @@
+"""The chain: its pallets, in execution order, with the capabilities each one is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from node.pallets.accounts.pallet import AccountsPallet
+from node.pallets.bank.pallet import BankPallet
+from node.pallets.beacon.pallet import BeaconPallet
+from node.pallets.consensus.pallet import ConsensusPallet
+from node.pallets.mint.pallet import MintPallet
+from node.runtime.application import Application, StateStoreLike, VoteExtender
+from node.runtime.options import NodeOptions
+from node.runtime.runtime import Runtime
+
+CHAIN_ID = "descent-devnet-1"
+MODULE_PERMISSIONS: dict[str, tuple[str, ...]] = {
+    "bonded_tokens_pool": ("burner", "staking"),
+    "fee_collector": (),
+    "not_bonded_tokens_pool": ("burner", "staking"),
+}
+"""Accounts nobody holds a key to; nobody may send to them directly."""
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The pallets by name and the runtime that orders them."""
+
+    runtime: Runtime
+    consensus: ConsensusPallet
+    beacon: BeaconPallet
+    accounts: AccountsPallet
+    bank: BankPallet
+    mint: MintPallet
+
+    def open_application(
+        self,
+        store: StateStoreLike,
+        options: NodeOptions | None = None,
+        extend: VoteExtender | None = None,
+    ) -> Application:
+        """Put the chain on a store."""
+        return Application(
+            self.runtime,
+            self.accounts,
+            self.bank,
+            self.consensus,
+            store,
+            options or NodeOptions(),
+            extend,
+        )
+
+
+def build_chain() -> Chain:
+    """Build the pallets and wire them together."""
+    consensus = ConsensusPallet()
+    beacon = BeaconPallet()
+    accounts = AccountsPallet(MODULE_PERMISSIONS)
+    bank = BankPallet(accounts)
+    mint = MintPallet(bank)
+    runtime = Runtime((consensus, beacon, accounts, bank, mint))
+    return Chain(runtime, consensus, beacon, accounts, bank, mint)

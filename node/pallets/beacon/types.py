@@ -1,0 +1,32 @@
+"""Events of the beacon and the capability other pallets take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from node.runtime.context import Context
+from node.runtime.events import Event
+
+BEACON_TAG = 0x01
+"""First byte of the pseudo transaction that carries the reveals of a block."""
+
+KEPT_VALUES_BLOCKS = 2**14
+"""16 384 values stay readable; whoever needs one longer copies it."""
+
+MAX_PENDING_DEPTH = 2
+"""A vote extension may be ahead of committed state by the reveal in the block voted on."""
+
+
+@dataclass(frozen=True)
+class BeaconDrawn(Event):
+    """The value of a block was drawn from `num_reveals` reveals."""
+
+    value: bytes
+    num_reveals: int
+
+
+class BeaconRead(Protocol):
+    """Read beacon values. Those of this block and before are known, later ones are not."""
+
+    def get_value(self, ctx: Context, height: int) -> bytes: ...

@@ -1,0 +1,323 @@
+"""What a transaction must pass before its messages run: limits, fee, signatures, sequence.
+
+Order, codes and texts are the Cosmos SDK's, because clients parse them. A transaction refused here
+pays nothing and keeps its sequence; one refused later has paid.
+
+Source: `reference/chain.md` sections 4.1 and 4.5.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, ClassVar, Protocol
+
+from cosmos.crypto.secp256k1 import keys_pb2
+from cosmos.tx.signing.v1beta1 import signing_pb2
+from cosmos.tx.v1beta1 import tx_pb2
+from google.protobuf import any_pb2
+from google.protobuf.message import DecodeError
+
+from node.runtime.addresses import (
+    compute_account_address,
+    compute_module_address,
+    decode_account,
+    encode_account,
+)
+from node.runtime.coins import BASE_DENOM, format_coins, parse_coins
+from node.runtime.context import Context
+from node.runtime.errors import (
+    InsufficientFee,
+    InvalidPublicKey,
+    InvalidRequest,
+    MemoTooLarge,
+    NoSignatures,
+    TooManySignatures,
+    TxTimedOut,
+    Unauthorized,
+    UnknownAddress,
+    UnknownExtensionOptions,
+    WrongSequence,
+    ensure,
+)
+from node.runtime.events import Event
+from node.runtime.runtime import Runtime
+from node.runtime.signatures import SignatureCache
+from node.runtime.tx import DecodedTx
+
+SECP256K1_TYPE_URL = "/cosmos.crypto.secp256k1.PubKey"
+FEE_COLLECTOR_ADDR = compute_module_address("fee_collector")
+
+
+class Mode(Enum):
+    """Why a transaction is run."""
+
+    CHECK = "check"
+    RECHECK = "recheck"
+    DELIVER = "deliver"
+    SIMULATE = "simulate"
+
+
+@dataclass(frozen=True)
+class TxFeePaid(Event):
+    """The fee of a transaction was taken."""
+
+    abci_type: ClassVar[str] = "tx"
+    fee: str
+    fee_payer: str
+
+
+@dataclass(frozen=True)
+class TxSequenceUsed(Event):
+    """A signer's sequence was used: `address/sequence`."""
+
+    abci_type: ClassVar[str] = "tx"
+    acc_seq: str
+
+
+@dataclass(frozen=True)
+class TxSigned(Event):
+    """A signature was accepted, base64."""
+
+    abci_type: ClassVar[str] = "tx"
+    signature: str
+
+
+class AccountsAccess(Protocol):
+    """What signature checks need of accounts."""
+
+    def get_params(self, ctx: Context) -> Any: ...
+    def get_account(self, ctx: Context, addr: bytes) -> Any: ...
+    def set_account(self, ctx: Context, addr: bytes, account: Any) -> None: ...
+
+
+class FeeTransfer(Protocol):
+    """What fee deduction needs of the bank."""
+
+    def transfer(
+        self, ctx: Context, sender: bytes, recipient: bytes, amount: int, denom: str = ...
+    ) -> None: ...
+
+
+@dataclass(frozen=True)
+class GasPrice:
+    """Lowest gas price a node takes: `udsc` a million gas. Node-local, checked on arrival only."""
+
+    udsc_per_million_gas: int = 0
+
+    def compute_fee(self, gas: int) -> int:
+        """Compute the fee in udsc for an amount of gas, rounded up."""
+        return -(-gas * self.udsc_per_million_gas // 1_000_000)
+
+
+class AnteHandler:
+    """Runs the checks of a transaction in order.
+
+    Args:
+        runtime: knows the signers of messages.
+        accounts, bank: capabilities.
+        min_gas_price: enforced in `Mode.CHECK` only.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        accounts: AccountsAccess,
+        bank: FeeTransfer,
+        min_gas_price: GasPrice,
+    ) -> None:
+        self._runtime = runtime
+        self._accounts = accounts
+        self._bank = bank
+        self._min_gas_price = min_gas_price
+        self._signature_cache = SignatureCache()
+
+    def run(self, ctx: Context, tx: DecodedTx, mode: Mode) -> None:
+        """Check a transaction, take its fee and use its sequences.
+
+        Raises: ChainError; the caller rolls back.
+        Emits: TxFeePaid, TxSequenceUsed, TxSigned and the bank's events.
+        """
+        self._check_basics(ctx, tx, mode)
+        params = self._accounts.get_params(ctx)
+        ensure(
+            len(tx.body.memo) <= params.max_memo_characters,
+            MemoTooLarge,
+            f"maximum number of characters is {params.max_memo_characters} "
+            f"but received {len(tx.body.memo)} characters",
+        )
+        ctx.gas.consume(params.tx_size_cost_per_byte * len(tx.raw), "txSize")
+        signers = self._list_signers(tx)
+        self._deduct_fee(ctx, tx, signers, mode)
+        num_signatures = len(tx.auth_info.signer_infos)
+        ensure(
+            num_signatures <= params.tx_sig_limit,
+            TooManySignatures,
+            f"signatures: {num_signatures}, limit: {params.tx_sig_limit}",
+        )
+        is_counted = num_signatures == len(signers)
+        if mode is not Mode.SIMULATE:
+            is_counted = is_counted and num_signatures == len(tx.signatures)
+        ensure(
+            is_counted,
+            Unauthorized,
+            f"invalid number of signer;  expected: {len(signers)}, got {num_signatures}",
+        )
+        for index, signer in enumerate(signers):
+            ctx.gas.consume(params.sig_verify_cost_secp256k1, "ante verify: secp256k1")
+            self._check_signer(ctx, tx, index, signer, mode)
+
+    def _check_basics(self, ctx: Context, tx: DecodedTx, mode: Mode) -> None:
+        body, fee = tx.body, tx.auth_info.fee
+        ensure(not body.extension_options, UnknownExtensionOptions)
+        ensure(bool(tx.messages), InvalidRequest, "must contain at least one message")
+        ensure(bool(tx.signatures) or mode is Mode.SIMULATE, NoSignatures)
+        ensure(not body.unordered, InvalidRequest, "unordered transactions are not supported")
+        ensure(not tx.auth_info.HasField("tip"), InvalidRequest, "tips are not supported")
+        ensure(not fee.granter, InvalidRequest, "fee grants are not enabled")
+        ensure(
+            body.timeout_height == 0 or ctx.height <= body.timeout_height,
+            TxTimedOut,
+            f"block height: {ctx.height}, timeout height: {body.timeout_height}",
+        )
+        if body.HasField("timeout_timestamp"):
+            timeout_ns = body.timeout_timestamp.ToNanoseconds()
+            ensure(
+                ctx.block.time_ns <= timeout_ns, TxTimedOut, "block time is after timeout timestamp"
+            )
+
+    def _list_signers(self, tx: DecodedTx) -> list[bytes]:
+        """List distinct signers in order of first need; the fee payer comes after them."""
+        signers: list[bytes] = []
+        for type_url, message in tx.messages:
+            for signer in self._runtime.get_signers(type_url, message):
+                if signer not in signers:
+                    signers.append(signer)
+        if tx.auth_info.fee.payer:
+            payer = decode_payer(tx.auth_info.fee.payer)
+            if payer not in signers:
+                signers.append(payer)
+        return signers
+
+    def _deduct_fee(self, ctx: Context, tx: DecodedTx, signers: list[bytes], mode: Mode) -> None:
+        fee = tx.auth_info.fee
+        coins = parse_coins(fee.amount, allow_empty=True)
+        if mode is Mode.CHECK:
+            required = self._min_gas_price.compute_fee(tx.gas_limit)
+            paid = dict(coins).get(BASE_DENOM, 0)
+            ensure(
+                paid >= required,
+                InsufficientFee,
+                f"insufficient fees; got: {format_coins(coins)} required: {required}{BASE_DENOM}",
+            )
+        payer = decode_payer(fee.payer) if fee.payer else signers[0]
+        payer_text = encode_account(payer)
+        ensure(
+            self._accounts.get_account(ctx, payer) is not None,
+            UnknownAddress,
+            f"fee payer address: {payer_text} does not exist",
+        )
+        for denom, amount in coins:
+            self._bank.transfer(ctx, payer, FEE_COLLECTOR_ADDR, amount, denom)
+        ctx.emit(TxFeePaid(format_coins(coins), payer_text))
+
+    def _check_signer(
+        self, ctx: Context, tx: DecodedTx, index: int, signer: bytes, mode: Mode
+    ) -> None:
+        info = tx.auth_info.signer_infos[index]
+        account = self._accounts.get_account(ctx, signer)
+        text = encode_account(signer)
+        ensure(account is not None, UnknownAddress, f"account {text} does not exist")
+        self._set_public_key(account, info, index, signer, mode)
+        ensure(
+            info.sequence == account.sequence,
+            WrongSequence,
+            f"account sequence mismatch, expected {account.sequence}, got {info.sequence}",
+        )
+        if mode is not Mode.SIMULATE:
+            self._verify(ctx, tx, index, account)
+        account.sequence += 1
+        self._accounts.set_account(ctx, signer, account)
+        ctx.emit(TxSequenceUsed(f"{text}/{info.sequence}"))
+        if mode is not Mode.SIMULATE:
+            ctx.emit(TxSigned(base64.b64encode(tx.signatures[index]).decode()))
+
+    def _set_public_key(
+        self, account: Any, info: Any, index: int, signer: bytes, mode: Mode
+    ) -> None:
+        """Take the key of a first transaction into the account.
+
+        Raises: InvalidPublicKey.
+        """
+        if not info.HasField("public_key"):
+            has_key = account.HasField("pub_key") or mode is Mode.SIMULATE
+            ensure(has_key, InvalidPublicKey, "account has no public key and the tx carries none")
+            return
+        key = parse_key(info.public_key)
+        ensure(
+            compute_account_address(key) == signer,
+            InvalidPublicKey,
+            f"pubKey does not match signer address {encode_account(signer)} "
+            f"with signer index: {index}",
+        )
+        if not account.HasField("pub_key"):
+            account.pub_key.CopyFrom(build_key(key))
+
+    def _verify(self, ctx: Context, tx: DecodedTx, index: int, account: Any) -> None:
+        info = tx.auth_info.signer_infos[index]
+        mode_info = info.mode_info
+        is_direct = (
+            mode_info.WhichOneof("sum") == "single"
+            and mode_info.single.mode == signing_pb2.SIGN_MODE_DIRECT
+        )
+        ensure(is_direct, Unauthorized, "only SIGN_MODE_DIRECT is supported")
+        sign_bytes = tx_pb2.SignDoc(
+            body_bytes=tx.body_bytes,
+            auth_info_bytes=tx.auth_info_bytes,
+            chain_id=ctx.block.chain_id,
+            account_number=account.account_number,
+        ).SerializeToString(deterministic=True)
+        key = parse_key(account.pub_key)
+        ensure(
+            self._signature_cache.verify(key, tx.signatures[index], sign_bytes),
+            Unauthorized,
+            f"signature verification failed; please verify account number "
+            f"({account.account_number}), sequence ({account.sequence}) and chain-id "
+            f"({ctx.block.chain_id})",
+        )
+
+
+def parse_key(packed: Any) -> bytes:
+    """Get the 33 bytes of a packed secp256k1 key.
+
+    Raises: InvalidPublicKey.
+    """
+    ensure(
+        packed.type_url == SECP256K1_TYPE_URL,
+        InvalidPublicKey,
+        f"unrecognized public key type: {packed.type_url!r}",
+    )
+    try:
+        key: bytes = keys_pb2.PubKey.FromString(packed.value).key
+    except DecodeError as error:
+        raise InvalidPublicKey("public key does not parse") from error
+    ensure(len(key) == 33, InvalidPublicKey, f"length of pubkey is incorrect: {len(key)}")
+    return key
+
+
+def build_key(key: bytes) -> Any:
+    """Pack a secp256k1 key."""
+    value = keys_pb2.PubKey(key=key).SerializeToString(deterministic=True)
+    return any_pb2.Any(type_url=SECP256K1_TYPE_URL, value=value)
+
+
+def decode_payer(text: str) -> bytes:
+    """Decode the fee payer.
+
+    Raises: UnknownAddress.
+    """
+    try:
+        return decode_account(text)
+    except ValueError as error:
+        raise UnknownAddress(f"fee payer address: {text} does not exist") from error

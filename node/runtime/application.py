@@ -1,0 +1,428 @@
+"""The ABCI 2.0 object every engine drives: state machine over an authenticated store.
+
+Between calls the only memory is the committed store, the check state and the block staged by
+`finalize_block`; `commit` persists. Nothing asynchronous starts here, and an exception that is not
+a refusal leaves this object, so that the node stops.
+
+Source: `reference/chain.md` sections 3.2 and 3.3; DESIGN 3.1 to 3.3.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from cosmos.base.abci.v1beta1 import abci_pb2 as cosmos_abci
+from tendermint.abci import types_pb2 as abci
+
+from node.runtime.ante import AccountsAccess, AnteHandler, FeeTransfer, Mode
+from node.runtime.context import NANOS_PER_SECOND, BlockInfo, Context
+from node.runtime.errors import ChainError, QueryError
+from node.runtime.events import build_abci_event
+from node.runtime.executor import TxExecutor, TxOutcome
+from node.runtime.options import NodeOptions
+from node.runtime.runtime import Runtime
+from node.runtime.state import Changes, KeyValueReader, Overlay, VersionReader
+from node.runtime.storage import GenesisDataError
+
+APP_NAME = "descent"
+APP_VERSION = "0.1.0"
+APP_PROTOCOL = 1
+STATE_PROOF_OP = "descent:state"
+QUERY_CODES = {"NOT_FOUND": (22, "NotFound", "key not found")}
+INVALID_QUERY_CODE = (18, "InvalidArgument", "invalid request")
+UNKNOWN_QUERY_CODE = (6, "Unimplemented", "unknown request")
+PROPOSAL_ACCEPT = abci.ResponseProcessProposal.ACCEPT
+PROPOSAL_REJECT = abci.ResponseProcessProposal.REJECT
+EXTENSION_ACCEPT = abci.ResponseVerifyVoteExtension.ACCEPT
+EXTENSION_REJECT = abci.ResponseVerifyVoteExtension.REJECT
+TX_FIELD_OVERHEAD_BYTES = 8
+"""Bytes a transaction takes in a block beyond its own, at most."""
+
+VoteExtender = Callable[[Context, list[bytes]], bytes]
+
+
+class StateStoreLike(KeyValueReader, Protocol):
+    """What the application needs of the authenticated store."""
+
+    @property
+    def version(self) -> int: ...
+    @property
+    def oldest_version(self) -> int: ...
+    @property
+    def app_hash(self) -> bytes: ...
+    def stage(self, version: int, changes: Changes) -> bytes: ...
+    def commit(self, *, keep_recent: int | None = None) -> None: ...
+    def prove(self, store: str, key: bytes, version: int | None = None) -> Any: ...
+
+
+class ConsensusAccess(Protocol):
+    """What the application needs of the consensus pallet."""
+
+    def get_params(self, ctx: Context) -> Any: ...
+    def set_params(self, ctx: Context, params: Any) -> None: ...
+    def record_block(self, ctx: Context) -> None: ...
+    def get_last_block(self, ctx: Context) -> BlockInfo: ...
+
+
+class HeightUnavailable(Exception):
+    """State of that height is not there: not reached yet, or pruned."""
+
+
+class Application:
+    """One chain on one store.
+
+    Args:
+        runtime: the pallets.
+        accounts, bank, consensus: capabilities of the pallets the transaction pipeline needs.
+        store: opened for writing.
+        options: node-local settings.
+        extend: makes this node's vote extension from state and the block's transactions; None for
+            a node that is no operator.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        accounts: AccountsAccess,
+        bank: FeeTransfer,
+        consensus: ConsensusAccess,
+        store: StateStoreLike,
+        options: NodeOptions,
+        extend: VoteExtender | None = None,
+    ) -> None:
+        self.runtime = runtime
+        self.store = store
+        self._options = options
+        self._consensus = consensus
+        self._extend = extend
+        ante = AnteHandler(runtime, accounts, bank, options.min_gas_price)
+        self._executor = TxExecutor(runtime, ante, options.max_tx_bytes)
+        self._genesis: Overlay | None = None
+        self._reset_check_state()
+
+    def _get_base(self) -> KeyValueReader:
+        return self.store if self._genesis is None else self._genesis
+
+    def _reset_check_state(self) -> None:
+        self._check_state = Overlay(self._get_base())
+        ctx = Context(self._check_state, BlockInfo("", 0, 0))
+        self.last_block = self._consensus.get_last_block(ctx)
+        self._next_block = BlockInfo(
+            self.last_block.chain_id, self.last_block.height + 1, self.last_block.time_ns
+        )
+        is_started = bool(self.last_block.chain_id)
+        self._max_gas = self._consensus.get_params(ctx).block.max_gas if is_started else -1
+
+    def _open_context(self, block: BlockInfo) -> Context:
+        return Context(Overlay(self._get_base()), block)
+
+    # Info and genesis
+
+    def info(self, request: Any) -> Any:
+        """Tell the engine which height and app hash were committed."""
+        height = self.store.version
+        return abci.ResponseInfo(
+            data=APP_NAME,
+            version=APP_VERSION,
+            app_version=APP_PROTOCOL,
+            last_block_height=height,
+            last_block_app_hash=self.store.app_hash if height else b"",
+        )
+
+    def init_chain(self, request: Any) -> Any:
+        """Take the genesis state; it is persisted with the first block. May be called again.
+
+        Raises: GenesisDataError, InvariantBroken.
+        """
+        height = max(request.initial_height, 1) - 1
+        block = BlockInfo(request.chain_id, height, get_time_ns(request.time))
+        self._genesis = None
+        state = Overlay(self.store)
+        ctx = Context(state, block)
+        self.runtime.import_genesis(ctx, parse_app_state(request.app_state_bytes))
+        if request.HasField("consensus_params"):
+            self._consensus.set_params(ctx, request.consensus_params)
+        self._consensus.record_block(ctx)
+        self.runtime.check_invariants(ctx)
+        app_hash = self.store.stage(height + 1, self._name_every_store(state))
+        self._genesis = state
+        self._reset_check_state()
+        return abci.ResponseInitChain(
+            consensus_params=self._consensus.get_params(ctx), app_hash=app_hash
+        )
+
+    def _name_every_store(self, state: Overlay) -> dict[str, dict[bytes, bytes | None]]:
+        changes: dict[str, dict[bytes, bytes | None]]
+        changes = {name: {} for name in self.runtime.list_store_names()}
+        changes.update(state.changes)
+        return changes
+
+    def export_genesis(self) -> dict[str, Any]:
+        """Export the committed state by pallet."""
+        return self.runtime.export_genesis(self._open_context(self.last_block))
+
+    # Mempool
+
+    def check_tx(self, request: Any) -> Any:
+        """Check a transaction against the check state, where sequences already count up."""
+        is_new = request.type == abci.NEW
+        mode = Mode.CHECK if is_new else Mode.RECHECK
+        outcome = self._executor.run(
+            self._check_state, self._next_block, request.tx, mode, self._max_gas
+        )
+        return abci.ResponseCheckTx(**get_result_fields(outcome))
+
+    # Proposals
+
+    def prepare_proposal(self, request: Any) -> Any:
+        """Put the pseudo transactions first, then what fits."""
+        ctx = self._open_context(make_block(self.last_block.chain_id, request))
+        extensions = [
+            vote.vote_extension for vote in request.local_last_commit.votes if vote.vote_extension
+        ]
+        txs = []
+        for tag, pallet in sorted(self.runtime.inherents.items()):
+            data = pallet.build_inherent(ctx, extensions)
+            if data:
+                txs.append(bytes((tag,)) + data)
+        size = sum(len(tx) + TX_FIELD_OVERHEAD_BYTES for tx in txs)
+        for tx in request.txs:
+            size += len(tx) + TX_FIELD_OVERHEAD_BYTES
+            if size > request.max_tx_bytes:
+                break
+            txs.append(tx)
+        return abci.ResponsePrepareProposal(txs=txs)
+
+    def process_proposal(self, request: Any) -> Any:
+        """Reject a proposal whose pseudo transactions are out of place or wrong."""
+        ctx = self._open_context(make_block(self.last_block.chain_id, request))
+        try:
+            self._run_inherents(ctx, split_inherents(self.runtime, list(request.txs))[0])
+        except ChainError:
+            return abci.ResponseProcessProposal(status=PROPOSAL_REJECT)
+        num_inherents = len(split_inherents(self.runtime, list(request.txs))[0])
+        for tx in request.txs[num_inherents:]:
+            if not tx or tx[0] in self.runtime.inherents:
+                return abci.ResponseProcessProposal(status=PROPOSAL_REJECT)
+        return abci.ResponseProcessProposal(status=PROPOSAL_ACCEPT)
+
+    def _run_inherents(self, ctx: Context, inherents: list[bytes]) -> None:
+        for tx in inherents:
+            with ctx.snapshot():
+                self.runtime.inherents[tx[0]].process_inherent(ctx, tx[1:])
+
+    def extend_vote(self, request: Any) -> Any:
+        """Make this node's vote extension for the block being voted on."""
+        if self._extend is None:
+            return abci.ResponseExtendVote()
+        ctx = self._open_context(make_block(self.last_block.chain_id, request))
+        return abci.ResponseExtendVote(vote_extension=self._extend(ctx, list(request.txs)))
+
+    def verify_vote_extension(self, request: Any) -> Any:
+        """Check another operator's vote extension; an empty one is fine."""
+        block = BlockInfo(self.last_block.chain_id, request.height, self.last_block.time_ns)
+        ctx = self._open_context(block)
+        try:
+            if request.vote_extension:
+                for pallet in self.runtime.inherents.values():
+                    pallet.check_extension(ctx, request.vote_extension)
+        except ChainError:
+            return abci.ResponseVerifyVoteExtension(status=EXTENSION_REJECT)
+        return abci.ResponseVerifyVoteExtension(status=EXTENSION_ACCEPT)
+
+    # Blocks
+
+    def finalize_block(self, request: Any) -> Any:
+        """Execute a block and compute its app hash; nothing is persisted.
+
+        Raises: any exception that is no refusal; the node must stop.
+        """
+        block = make_block(self.last_block.chain_id, request)
+        state = Overlay(self._get_base())
+        ctx = Context(state, block)
+        inherents, txs = split_inherents(self.runtime, list(request.txs))
+        results = [self._deliver_inherent(ctx, tx) for tx in inherents]
+        self.runtime.begin_block(ctx)
+        for tx in txs:
+            outcome = self._executor.run(state, block, tx, Mode.DELIVER, self._max_gas)
+            results.append(abci.ExecTxResult(**get_result_fields(outcome)))
+        self.runtime.end_block(ctx)
+        return abci.ResponseFinalizeBlock(
+            events=[build_abci_event(event) for event in ctx.events],
+            tx_results=results,
+            app_hash=self.store.stage(block.height, self._collect_changes(state)),
+        )
+
+    def _deliver_inherent(self, ctx: Context, tx: bytes) -> Any:
+        try:
+            self._run_inherents(ctx, [tx])
+        except ChainError as error:
+            return abci.ExecTxResult(code=error.code, codespace=error.codespace, log=str(error))
+        return abci.ExecTxResult()
+
+    def _collect_changes(self, state: Overlay) -> dict[str, dict[bytes, bytes | None]]:
+        if self._genesis is None:
+            return state.changes
+        merged = Overlay(self.store)
+        merged.merge(self._genesis)
+        merged.merge(state)
+        return self._name_every_store(merged)
+
+    def commit(self, request: Any = None) -> Any:
+        """Persist the block that was finalized and forget the check state."""
+        self.store.commit(keep_recent=self._options.keep_recent_blocks)
+        self._genesis = None
+        self._reset_check_state()
+        keep = self._options.keep_recent_blocks
+        retain_height = 0 if keep is None else max(self.last_block.height - keep + 1, 0)
+        return abci.ResponseCommit(retain_height=retain_height)
+
+    # Queries
+
+    def query(self, request: Any) -> Any:
+        """Answer `/store/NAME/key`, `/app/version`, `/app/simulate` or a gRPC method path."""
+        height = request.height or self.last_block.height
+        try:
+            if request.path == "/app/version":
+                return abci.ResponseQuery(value=APP_VERSION.encode(), height=height)
+            if request.path == "/app/simulate":
+                return self._answer_simulation(request.data)
+            if request.path.startswith(("/store/", "store/")):
+                return self._answer_store(request, height)
+            value = self.query_method(request.path, request.data, request.height)
+            return abci.ResponseQuery(value=value, height=height)
+        except QueryError as error:
+            code, status, text = QUERY_CODES.get(error.status, INVALID_QUERY_CODE)
+            if error.status == "UNIMPLEMENTED":
+                code, status, text = UNKNOWN_QUERY_CODE
+            log = f"rpc error: code = {status} desc = {error}: {text}"
+            return abci.ResponseQuery(code=code, codespace="sdk", log=log, height=height)
+        except HeightUnavailable as error:
+            log = f"{error}: invalid request"
+            return abci.ResponseQuery(code=18, codespace="sdk", log=log, height=height)
+
+    def query_method(self, path: str, request: bytes, height: int = 0) -> bytes:
+        """Answer `/package.Service/Method` at a height, 0 for the newest.
+
+        Raises: QueryError, HeightUnavailable.
+        """
+        reader = open_reader(self.store if self._genesis is None else self._genesis, height)
+        if height:
+            ensure_height(self.store, height)
+        block = self._consensus.get_last_block(Context(Overlay(reader), self.last_block))
+        return self.runtime.query(reader, block, path, request)
+
+    def simulate(self, tx: bytes) -> TxOutcome:
+        """Run a transaction without fee, gas limit or signature check, and drop its writes."""
+        state = Overlay(self._get_base())
+        return self._executor.run(state, self._next_block, tx, Mode.SIMULATE)
+
+    def _answer_simulation(self, tx: bytes) -> Any:
+        outcome = self.simulate(tx)
+        if outcome.code:
+            return abci.ResponseQuery(
+                code=outcome.code, codespace=outcome.codespace, log=outcome.log
+            )
+        return abci.ResponseQuery(
+            value=build_simulation(outcome).SerializeToString(), height=self.last_block.height
+        )
+
+    def _answer_store(self, request: Any, height: int) -> Any:
+        ensure_height(self.store, height)
+        parts = request.path.strip("/").split("/")
+        if len(parts) != 3 or parts[2] != "key" or parts[1] not in self.runtime.pallets:
+            log = f"no such store path: {request.path}: unknown request"
+            return abci.ResponseQuery(code=6, codespace="sdk", log=log, height=height)
+        key = bytes(request.data)
+        response = abci.ResponseQuery(key=key, height=height)
+        response.value = self.store.get(parts[1], key, height) or b""
+        if request.prove:
+            proof = self.store.prove(parts[1], key, height)
+            response.proof_ops.ops.add(type=STATE_PROOF_OP, key=key, data=proof.encode())
+        return response
+
+
+def get_time_ns(timestamp: Any) -> int:
+    """Get nanoseconds since 1970 of a protobuf timestamp."""
+    return int(timestamp.seconds) * NANOS_PER_SECOND + int(timestamp.nanos)
+
+
+def make_block(chain_id: str, request: Any) -> BlockInfo:
+    """Make the block description of a request that carries height, time and proposer."""
+    return BlockInfo(
+        chain_id=chain_id,
+        height=request.height,
+        time_ns=get_time_ns(request.time),
+        proposer_addr=request.proposer_address,
+    )
+
+
+def parse_app_state(data: bytes) -> dict[str, Any]:
+    """Get the pallet sections of a genesis `app_state`.
+
+    Raises: GenesisDataError.
+    """
+    try:
+        state = json.loads(data or b"{}")
+    except ValueError as error:
+        raise GenesisDataError(f"app_state is not JSON: {error}") from error
+    sections = state.get("pallets", {})
+    if not isinstance(sections, dict):
+        raise GenesisDataError("app_state.pallets is not an object")
+    return sections
+
+
+def split_inherents(runtime: Runtime, txs: list[bytes]) -> tuple[list[bytes], list[bytes]]:
+    """Split the leading pseudo transactions, ascending by tag, from the others."""
+    last_tag = -1
+    for index, tx in enumerate(txs):
+        if not tx or tx[0] not in runtime.inherents or tx[0] <= last_tag:
+            return txs[:index], txs[index:]
+        last_tag = tx[0]
+    return txs, []
+
+
+def open_reader(base: KeyValueReader, height: int) -> KeyValueReader:
+    """Open committed state at a height, 0 for the newest."""
+    return VersionReader(base, height) if height else base
+
+
+def ensure_height(store: StateStoreLike, height: int) -> None:
+    """Check that state of a height is kept.
+
+    Raises: HeightUnavailable.
+    """
+    if not store.oldest_version <= height <= store.version:
+        raise HeightUnavailable(
+            f"failed to load state at height {height}; kept are {store.oldest_version} to "
+            f"{store.version} (latest height: {store.version})"
+        )
+
+
+def get_result_fields(outcome: TxOutcome) -> dict[str, Any]:
+    """Get the fields `ExecTxResult` and `ResponseCheckTx` share."""
+    return {
+        "code": outcome.code,
+        "codespace": outcome.codespace,
+        "log": outcome.log,
+        "data": outcome.data,
+        "gas_wanted": outcome.gas_wanted,
+        "gas_used": outcome.gas_used,
+        "events": outcome.events,
+    }
+
+
+def build_simulation(outcome: TxOutcome) -> Any:
+    """Build the `SimulationResponse` of a successful simulation."""
+    response = cosmos_abci.SimulationResponse()
+    response.gas_info.gas_used = outcome.gas_used
+    response.gas_info.gas_wanted = outcome.gas_wanted
+    response.result.data = outcome.data
+    response.result.log = outcome.log
+    response.result.events.extend(outcome.events)
+    response.result.msg_responses.extend(
+        cosmos_abci.TxMsgData.FromString(outcome.data).msg_responses
+    )
+    return response

@@ -1,0 +1,123 @@
+"""Runs transactions: decode, ante, messages, events, in snapshots that roll back whole.
+
+Exactly one result a transaction. A `ChainError` is a refusal and becomes the result; any other
+exception is a bug and is not caught, so the node stops.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from cosmos.base.abci.v1beta1 import abci_pb2
+from google.protobuf import any_pb2
+
+from node.runtime.ante import AnteHandler, Mode
+from node.runtime.context import BlockInfo, Context
+from node.runtime.errors import ChainError, InvalidGasLimit, OutOfGas, TxTooLarge
+from node.runtime.events import build_abci_event
+from node.runtime.gas import GasMeter
+from node.runtime.runtime import Runtime
+from node.runtime.state import Overlay
+from node.runtime.tx import DecodedTx, decode_tx
+
+MAX_GAS_LIMIT = 2**63 - 1
+
+
+@dataclass
+class TxOutcome:
+    """What a transaction did: fields of `ExecTxResult`, `ResponseCheckTx` and simulations."""
+
+    code: int = 0
+    codespace: str = ""
+    log: str = ""
+    data: bytes = b""
+    gas_wanted: int = 0
+    gas_used: int = 0
+    events: list[Any] = field(default_factory=list)
+    error: ChainError | None = None
+
+    def refuse(self, error: ChainError, log: str) -> None:
+        """Take over a refusal."""
+        self.code, self.codespace, self.log, self.error = error.code, error.codespace, log, error
+
+
+class TxExecutor:
+    """Runs one transaction at a time.
+
+    Args:
+        runtime, ante: what to run.
+        max_tx_bytes: refused above, in every mode.
+    """
+
+    def __init__(self, runtime: Runtime, ante: AnteHandler, max_tx_bytes: int) -> None:
+        self._runtime = runtime
+        self._ante = ante
+        self._max_tx_bytes = max_tx_bytes
+
+    def run(
+        self, state: Overlay, block: BlockInfo, raw: bytes, mode: Mode, max_gas: int = -1
+    ) -> TxOutcome:
+        """Run a transaction over `state`.
+
+        Args:
+            state: receives the writes of ante and, if they succeed, of the messages.
+            max_gas: gas limit of a block, -1 for none.
+        """
+        outcome = TxOutcome()
+        try:
+            tx = self._decode(raw)
+            outcome.gas_wanted = min(tx.gas_limit, MAX_GAS_LIMIT)
+            if max_gas >= 0 and mode is not Mode.SIMULATE and tx.gas_limit > max_gas:
+                raise InvalidGasLimit(
+                    f"tx gas limit {tx.gas_limit} exceeds block max gas {max_gas}"
+                )
+        except ChainError as error:
+            outcome.refuse(error, str(error))
+            return outcome
+        meter = GasMeter(None if mode is Mode.SIMULATE else tx.gas_limit)
+        ctx = Context(state, block, meter)
+        try:
+            with ctx.snapshot():
+                self._ante.run(ctx, tx, mode)
+        except ChainError as error:
+            outcome.refuse(error, str(error))
+            outcome.gas_used = min(meter.used, MAX_GAS_LIMIT)
+            return outcome
+        outcome.events = [build_abci_event(event) for event in ctx.events]
+        ctx.events.clear()
+        if mode not in (Mode.CHECK, Mode.RECHECK):
+            self._run_messages(ctx, tx, outcome)
+        outcome.gas_used = min(meter.used, MAX_GAS_LIMIT)
+        return outcome
+
+    def _decode(self, raw: bytes) -> DecodedTx:
+        if len(raw) > self._max_tx_bytes:
+            raise TxTooLarge(f"tx has {len(raw)} bytes, limit {self._max_tx_bytes}")
+        return decode_tx(raw, lambda type_url: self._runtime.get_call(type_url).message_class)
+
+    def _run_messages(self, ctx: Context, tx: DecodedTx, outcome: TxOutcome) -> None:
+        data = abci_pb2.TxMsgData()
+        events: list[Any] = []
+        index = 0
+        try:
+            with ctx.snapshot():
+                for index, (type_url, message) in enumerate(tx.messages):
+                    response = self._runtime.dispatch(ctx, type_url, message)
+                    data.msg_responses.append(pack_response(response))
+                    events += [build_abci_event(event, index) for event in ctx.events]
+                    ctx.events.clear()
+        except OutOfGas as error:
+            outcome.refuse(error, str(error))
+        except ChainError as error:
+            log = f"failed to execute message; message index: {index}: {error}"
+            outcome.refuse(error, log)
+        else:
+            outcome.data = data.SerializeToString(deterministic=True)
+            outcome.events += events
+
+
+def pack_response(response: Any) -> Any:
+    """Pack a message response."""
+    value = response.SerializeToString(deterministic=True)
+    return any_pb2.Any(type_url="/" + response.DESCRIPTOR.full_name, value=value)

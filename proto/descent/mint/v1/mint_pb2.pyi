@@ -1,0 +1,45 @@
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from typing import ClassVar as _ClassVar, Mapping as _Mapping, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Params(_message.Message):
+    __slots__ = ("initial_emission_udsc", "supply_cap_udsc")
+    INITIAL_EMISSION_UDSC_FIELD_NUMBER: _ClassVar[int]
+    SUPPLY_CAP_UDSC_FIELD_NUMBER: _ClassVar[int]
+    initial_emission_udsc: int
+    supply_cap_udsc: int
+    def __init__(self, initial_emission_udsc: _Optional[int] = ..., supply_cap_udsc: _Optional[int] = ...) -> None: ...
+
+class Taken(_message.Message):
+    __slots__ = ("height", "share_ppm")
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    SHARE_PPM_FIELD_NUMBER: _ClassVar[int]
+    height: int
+    share_ppm: int
+    def __init__(self, height: _Optional[int] = ..., share_ppm: _Optional[int] = ...) -> None: ...
+
+class QueryParamsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class QueryParamsResponse(_message.Message):
+    __slots__ = ("params",)
+    PARAMS_FIELD_NUMBER: _ClassVar[int]
+    params: Params
+    def __init__(self, params: _Optional[_Union[Params, _Mapping]] = ...) -> None: ...
+
+class QueryEmissionRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class QueryEmissionResponse(_message.Message):
+    __slots__ = ("issued_udsc", "block_emission_udsc", "num_halvings")
+    ISSUED_UDSC_FIELD_NUMBER: _ClassVar[int]
+    BLOCK_EMISSION_UDSC_FIELD_NUMBER: _ClassVar[int]
+    NUM_HALVINGS_FIELD_NUMBER: _ClassVar[int]
+    issued_udsc: int
+    block_emission_udsc: int
+    num_halvings: int
+    def __init__(self, issued_udsc: _Optional[int] = ..., block_emission_udsc: _Optional[int] = ..., num_halvings: _Optional[int] = ...) -> None: ...

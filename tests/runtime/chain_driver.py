@@ -1,0 +1,209 @@
+"""Drives the application as an engine does, one block at a time, with signed transactions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import coincurve
+from coincurve.ecdsa import der_to_cdata, serialize_compact
+from cosmos.tx.signing.v1beta1 import signing_pb2
+from cosmos.tx.v1beta1 import tx_pb2
+from google.protobuf import any_pb2
+from tendermint.abci import types_pb2 as abci
+
+from node.chain import Chain, build_chain
+from node.onion import OnionKeeper
+from node.runtime.addresses import compute_account_address, encode_account
+from node.runtime.ante import build_key
+from node.runtime.coins import build_coin
+from node.runtime.context import BlockInfo, Context
+from node.runtime.options import NodeOptions
+from node.runtime.state import EmptyReader, Overlay
+from node.store.state import StateStore
+
+CHAIN_ID = "descent-test-1"
+GENESIS_SECONDS = 1_700_000_000
+DEFAULT_GAS = 200_000
+PROPOSER = b"\x01" * 20
+
+
+class Key:
+    """A secp256k1 key made from a name."""
+
+    def __init__(self, name: str) -> None:
+        self._private = coincurve.PrivateKey(hashlib.sha256(b"key/" + name.encode()).digest())
+        self.public = self._private.public_key.format(compressed=True)
+        self.addr = compute_account_address(self.public)
+        self.text = encode_account(self.addr)
+
+    def sign(self, message: bytes) -> bytes:
+        """Sign sha256(message), 64 bytes."""
+        return bytes(serialize_compact(der_to_cdata(self._private.sign(message))))
+
+
+def build_tx(
+    key: Key,
+    messages: Sequence[Any],
+    *,
+    sequence: int,
+    account_number: int,
+    chain_id: str = CHAIN_ID,
+    gas: int = DEFAULT_GAS,
+    fee: int = 0,
+    memo: str = "",
+    timeout_height: int = 0,
+    signature: bytes | None = None,
+) -> bytes:
+    """Build a signed transaction of one signer."""
+    body = tx_pb2.TxBody(memo=memo, timeout_height=timeout_height)
+    for message in messages:
+        packed = any_pb2.Any(type_url="/" + message.DESCRIPTOR.full_name)
+        packed.value = message.SerializeToString()
+        body.messages.append(packed)
+    auth = tx_pb2.AuthInfo()
+    info = auth.signer_infos.add(public_key=build_key(key.public), sequence=sequence)
+    info.mode_info.single.mode = signing_pb2.SIGN_MODE_DIRECT
+    auth.fee.gas_limit = gas
+    if fee:
+        auth.fee.amount.append(build_coin("udsc", fee))
+    body_bytes, auth_bytes = body.SerializeToString(), auth.SerializeToString()
+    sign_doc = tx_pb2.SignDoc(
+        body_bytes=body_bytes,
+        auth_info_bytes=auth_bytes,
+        chain_id=chain_id,
+        account_number=account_number,
+    )
+    if signature is None:
+        signature = key.sign(sign_doc.SerializeToString())
+    raw = tx_pb2.TxRaw(body_bytes=body_bytes, auth_info_bytes=auth_bytes, signatures=[signature])
+    data: bytes = raw.SerializeToString()
+    return data
+
+
+def build_app_state(balances: Mapping[bytes, int], operator: Key, anchor: bytes) -> bytes:
+    """Build an app state by running the pallets on empty state."""
+    chain = build_chain()
+    ctx = Context(Overlay(EmptyReader()), BlockInfo(CHAIN_ID, 0, GENESIS_SECONDS * 10**9))
+    for addr, amount in balances.items():
+        chain.bank.mint(ctx, addr, amount)
+    chain.beacon.register_anchor(ctx, operator.addr, anchor)
+    for pallet in chain.runtime.pallets.values():
+        pallet.process_genesis(ctx)
+    return json.dumps({"pallets": chain.runtime.export_genesis(ctx)}, sort_keys=True).encode()
+
+
+class ChainDriver:
+    """A chain in a folder with one operator; blocks are made on demand."""
+
+    def __init__(
+        self,
+        path: Path,
+        balances: Mapping[str, int] | None = None,
+        options: NodeOptions | None = None,
+    ) -> None:
+        self.path = path
+        self.operator = Key("operator")
+        self.keeper = OnionKeeper(b"\x07" * 32, self.operator.addr)
+        self.options = options
+        self._balances = {Key(name).addr: udsc for name, udsc in (balances or {}).items()}
+        self._extension = b""
+        self.mempool: list[bytes] = []
+        self.app_hashes: dict[int, bytes] = {}
+        self.open()
+        if self.app.info(abci.RequestInfo()).last_block_height == 0:
+            self.init_chain()
+
+    def open(self) -> None:
+        """Open store and application."""
+        self.chain: Chain = build_chain()
+        self.store = StateStore.open(self.path)
+        extend = self.keeper.make_extender(self.chain.beacon)
+        self.app = self.chain.open_application(self.store, self.options, extend)
+
+    def close(self) -> None:
+        """Close the store."""
+        self.store.close()
+
+    def init_chain(self) -> None:
+        """Start from genesis."""
+        state = build_app_state(self._balances, self.operator, self.keeper.first_anchor)
+        request = abci.RequestInitChain(chain_id=CHAIN_ID, app_state_bytes=state, initial_height=1)
+        request.time.seconds = GENESIS_SECONDS
+        self.genesis_response = self.app.init_chain(request)
+
+    @property
+    def height(self) -> int:
+        """Height of the last committed block."""
+        return int(self.app.info(abci.RequestInfo()).last_block_height)
+
+    def get_account(self, key: Key) -> Any:
+        """Get the committed account of a key."""
+        ctx = Context(Overlay(self.store), self.app.last_block)
+        return self.chain.accounts.get_account(ctx, key.addr)
+
+    def get_balance(self, key: Key) -> int:
+        """Get the committed balance of a key in udsc."""
+        ctx = Context(Overlay(self.store), self.app.last_block)
+        return self.chain.bank.get_balance(ctx, key.addr)
+
+    def sign(self, key: Key, *messages: Any, **options: Any) -> bytes:
+        """Sign with the committed account number and sequence."""
+        if "account_number" not in options:
+            options["account_number"] = self.get_account(key).account_number
+        if "sequence" not in options:
+            options["sequence"] = self.get_account(key).sequence
+        return build_tx(key, messages, **options)
+
+    def check(self, tx: bytes) -> Any:
+        """Check a transaction; it joins the mempool if it passes."""
+        response = self.app.check_tx(abci.RequestCheckTx(tx=tx, type=abci.NEW))
+        if response.code == 0:
+            self.mempool.append(tx)
+        return response
+
+    def propose(self, txs: Sequence[bytes]) -> list[bytes]:
+        """Have the application order a block."""
+        request = abci.RequestPrepareProposal(
+            max_tx_bytes=2**20, txs=txs, height=self.height + 1, proposer_address=PROPOSER
+        )
+        request.time.seconds = GENESIS_SECONDS + self.height + 1
+        if self._extension:
+            request.local_last_commit.votes.add(vote_extension=self._extension)
+        return list(self.app.prepare_proposal(request).txs)
+
+    def make_block(self, txs: Sequence[bytes] | None = None, commit: bool = True) -> Any:
+        """Make one block of the given transactions, or of the mempool."""
+        if txs is None:
+            txs, self.mempool = self.mempool, []
+        ordered = self.propose(txs)
+        height = self.height + 1
+        fields = {"height": height, "txs": ordered, "proposer_address": PROPOSER}
+        process = abci.RequestProcessProposal(**fields)
+        extend = abci.RequestExtendVote(**fields)
+        finalize = abci.RequestFinalizeBlock(**fields)
+        for request in (process, extend, finalize):
+            request.time.seconds = GENESIS_SECONDS + height
+        assert self.app.process_proposal(process).status == abci.ResponseProcessProposal.ACCEPT
+        extension = self.app.extend_vote(extend).vote_extension
+        verify = abci.RequestVerifyVoteExtension(height=height, vote_extension=extension)
+        assert self.app.verify_vote_extension(verify).status == 1
+        response = self.app.finalize_block(finalize)
+        self.app_hashes[height] = response.app_hash
+        if commit:
+            self._extension = extension
+            self.app.commit(abci.RequestCommit())
+        return response
+
+    def deliver(self, tx: bytes) -> Any:
+        """Make a block of one transaction; returns its result."""
+        return self.make_block([tx]).tx_results[-1]
+
+    def query(self, path: str, request: Any = None, data: bytes = b"", **fields: Any) -> Any:
+        """Query through ABCI."""
+        if request is not None:
+            data = request.SerializeToString()
+        return self.app.query(abci.RequestQuery(path=path, data=data, **fields))
