@@ -1,7 +1,6 @@
 """Amounts as people write them: `5DSC`, `0.25DSC`, `5000000udsc`. Integers of udsc inside."""
 
 import re
-from decimal import Decimal
 
 from chain_client.errors import InvalidInput
 
@@ -30,10 +29,14 @@ def parse_amount(text: str) -> int:
         raise InvalidInput(f"{text!r} has no unit", hint=hint)
     if unit not in (BASE_DENOM, DISPLAY_DENOM):
         raise InvalidInput(f"unknown unit {unit!r} in {text!r}", hint=hint)
-    scaled = Decimal(number) * (UDSC_PER_DSC if unit == DISPLAY_DENOM else 1)
-    if scaled != scaled.to_integral_value() or scaled > _MAX_UDSC:
-        raise InvalidInput(f"{text!r} is not a whole number of udsc in range", hint=hint)
-    return int(scaled)
+    whole, _, fraction = number.partition(".")
+    decimals = 6 if unit == DISPLAY_DENOM else 0
+    if fraction[decimals:].strip("0"):
+        raise InvalidInput(f"{text!r} has a fraction of a udsc", hint=hint)
+    amount = int(whole + fraction[:decimals].ljust(decimals, "0"))
+    if amount > _MAX_UDSC:
+        raise InvalidInput(f"{text!r} is out of range")
+    return amount
 
 
 def format_dsc(amount_udsc: int) -> str:

@@ -187,8 +187,14 @@ class ClientCore(ReadOperations):
             if answer.code == 0 or is_there:
                 account.next_sequence = signed.sequence + 1
                 return Pending(signed, key.address, deadline)
+            if answer.code and answer.codespace != txs.SDK:
+                break
             if answer.code == txs.CODE_WRONG_SEQUENCE and expected is not None:
                 account.next_sequence = expected
+                continue
+            if answer.code == txs.CODE_ALREADY_IN_MEMPOOL:
+                # Not by us: another process of this key sent the very same bytes. Ours comes next.
+                account.next_sequence = signed.sequence + 1
                 continue
             required = txs.parse_required_fee(answer.raw_log)
             if answer.code == txs.CODE_INSUFFICIENT_FEE and required and fee_udsc is None:
@@ -327,8 +333,9 @@ class ClientCore(ReadOperations):
             else:
                 answer = response.tx_response
                 expected = txs.parse_expected_sequence(answer.raw_log)
-                is_there = answer.code == txs.CODE_ALREADY_IN_MEMPOOL or (
-                    is_uncertain and expected is not None and expected > signed.sequence
+                is_there = is_uncertain and (
+                    answer.code == txs.CODE_ALREADY_IN_MEMPOOL
+                    or (expected is not None and expected > signed.sequence)
                 )
                 is_full = answer.codespace == txs.SDK and answer.code == txs.CODE_MEMPOOL_FULL
                 if not is_full or (yield Now()) + delay > deadline:
