@@ -15,13 +15,17 @@ NANOS_PER_SECOND = 1_000_000_000
 
 @dataclass(frozen=True)
 class BlockInfo:
-    """The block being executed. `time_ns` is block time in nanoseconds since 1970."""
+    """The block being executed. `time_ns` is block time in nanoseconds since 1970.
+
+    `previous_app_hash` is the app hash of the state after `height` - 1.
+    """
 
     chain_id: str
     height: int
     time_ns: int
     proposer_addr: bytes = b""
     last_commit_addrs: tuple[bytes, ...] = ()
+    previous_app_hash: bytes = b""
 
     @property
     def time_seconds(self) -> int:
