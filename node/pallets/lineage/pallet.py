@@ -103,9 +103,7 @@ class LineagePallet(Pallet[LineageSchema]):
     @query("Checkpoints")
     def query_checkpoints(self, ctx: Context, request: Any) -> Any:
         """Answer the checkpoints of a run by round."""
-        entries, page = paginate(
-            ctx, self.storage.checkpoints, request.pagination, request.run_id
-        )
+        entries, page = paginate(ctx, self.storage.checkpoints, request.pagination, request.run_id)
         checkpoints = [checkpoint for _, checkpoint in entries]
         return lineage_pb2.QueryCheckpointsResponse(checkpoints=checkpoints, pagination=page)
 

@@ -28,6 +28,7 @@ from typing import Any
 
 from node.pallets.lineage.types import CheckpointsWrite
 from node.pallets.rounds import errors as refusals
+from node.pallets.rounds.entries import build_first_checkpoint, build_settled_checkpoint
 from node.pallets.rounds.tally import (
     compute_accepted,
     compute_available,
@@ -39,7 +40,6 @@ from node.pallets.rounds.types import (
     HASH_BYTES,
     PAYLOAD_OVERHEAD_BYTES,
     PHASE_NAMES,
-    PPM,
     AcceptedSetFixed,
     AttestDeadlineExtended,
     AvailabilityAttested,
@@ -58,12 +58,10 @@ from node.runtime.context import Context
 from node.runtime.errors import InvariantBroken, QueryNotFound, ensure, refuse
 from node.runtime.pallet import Pallet, call, invariant, query
 from node.runtime.storage import Map, Schema
-from proto.descent.lineage.v1 import lineage_pb2
 from proto.descent.rounds.v1 import rounds_pb2
 from proto.descent.runs.v1 import runs_pb2
 from scoring.audit import AuditTarget, compute_audit_targets
 
-NANOS_PER_MILLI = 10**6
 FP32_BYTES = 4
 OPEN_PHASES = (rounds_pb2.PHASE_TRAINING, rounds_pb2.PHASE_ATTESTING, rounds_pb2.PHASE_SETTLING)
 
@@ -121,9 +119,7 @@ class RoundsPallet(Pallet[RoundsSchema]):
         RoundSettled,
     )
 
-    def __init__(
-        self, runs: RunsAdvance, beacon: BeaconRead, lineage: CheckpointsWrite
-    ) -> None:
+    def __init__(self, runs: RunsAdvance, beacon: BeaconRead, lineage: CheckpointsWrite) -> None:
         super().__init__()
         self._runs = runs
         self._beacon = beacon
@@ -157,7 +153,8 @@ class RoundsPallet(Pallet[RoundsSchema]):
         ensure(
             msg.optimiser_root_in == seat.optimiser_root,
             refusals.WrongOptimiserRoot,
-            f"expected {format_root(seat.optimiser_root)}, got {format_root(msg.optimiser_root_in)}",
+            f"expected {format_root(seat.optimiser_root)}, "
+            f"got {format_root(msg.optimiser_root_in)}",
         )
         commitment = rounds_pb2.Commitment(
             run_id=msg.run_id,
@@ -273,9 +270,7 @@ class RoundsPallet(Pallet[RoundsSchema]):
         """Get a round, or None."""
         return self.storage.rounds.get(ctx, (run_id, round_index))
 
-    def get_commitment(
-        self, ctx: Context, run_id: int, round_index: int, uid: int
-    ) -> Any | None:
+    def get_commitment(self, ctx: Context, run_id: int, round_index: int, uid: int) -> Any | None:
         """Get a commitment, or None."""
         return self.storage.commitments.get(ctx, (run_id, round_index, uid))
 
@@ -432,7 +427,16 @@ class RoundsPallet(Pallet[RoundsSchema]):
         )
         self._set_phase(ctx, current, rounds_pb2.PHASE_JUDGING)
         self._write_round(ctx, current)
-        checkpoint = self._build_checkpoint(ctx, current, run, spec, stakes)
+        scope = (current.run_id, current.index)
+        checkpoint = build_settled_checkpoint(
+            ctx,
+            run,
+            spec,
+            current,
+            {key[2]: entry for key, entry in self.storage.commitments.iterate(ctx, scope)},
+            self._list_attestations(ctx, current),
+            stakes,
+        )
         self._lineage.record_checkpoint(ctx, checkpoint)
         total = sum(stakes.values())
         ctx.emit(RoundSettled(current.run_id, current.index, root, stake, total))
@@ -473,38 +477,6 @@ class RoundsPallet(Pallet[RoundsSchema]):
         attestations = self._list_attestations(ctx, current)
         roots = {uid: bytes(entry.result_root) for uid, entry in attestations.items()}
         return compute_settled_root(roots, stakes)
-
-    def _build_checkpoint(
-        self, ctx: Context, current: Any, run: Any, spec: Any, stakes: dict[int, int]
-    ) -> Any:
-        """Build the entry of the checkpoint a round made; stakes are those at this height."""
-        checkpoint = build_checkpoint(ctx, run, spec, current.index + 1, current.result_root)
-        checkpoint.parents.add(run_id=run.id, round=current.index)
-        checkpoint.parent_roots.append(current.base_root)
-        checkpoint.data_beacon = current.beacon
-        checkpoint.total_stake_udsc = sum(stakes.values())
-        accepted = list(current.accepted)
-        if not accepted:
-            return checkpoint
-        share = spec.work.inner_steps * spec.work.batch_size
-        checkpoint.first_sequence = accepted[0] * share
-        checkpoint.num_sequences = (accepted[-1] - accepted[0] + 1) * share
-        for uid in accepted:
-            commitment = self.storage.commitments.expect(ctx, (run.id, current.index, uid))
-            checkpoint.contributions.add(
-                uid=uid,
-                hotkey=commitment.hotkey,
-                payload_hash=commitment.payload_hash,
-                payload_size=commitment.payload_size,
-                weight_ppm=PPM // len(accepted),
-            )
-        for uid, attestation in self._list_attestations(ctx, current).items():
-            if attestation.result_root != current.result_root or uid not in stakes:
-                continue
-            attestation.stake_udsc = stakes[uid]
-            checkpoint.attestations.append(attestation)
-            checkpoint.attested_stake_udsc += stakes[uid]
-        return checkpoint
 
     def _prune_details(self, ctx: Context, run_id: int, round_index: int) -> None:
         if round_index < 0:
@@ -638,29 +610,6 @@ class RoundsPallet(Pallet[RoundsSchema]):
         for (_, index), _ in self.storage.rounds.iterate(ctx, run_id, reverse=True):
             return index
         return -1
-
-
-def build_checkpoint(ctx: Context, run: Any, spec: Any, round_index: int, root: bytes) -> Any:
-    """Build what every checkpoint has."""
-    return lineage_pb2.Checkpoint(
-        run_id=run.id,
-        round=round_index,
-        root=root,
-        spec_hash=run.spec_hash,
-        dataset_root=spec.data.dataset_root,
-        height=ctx.height,
-        time_unix_ms=ctx.block.time_ns // NANOS_PER_MILLI,
-        previous_app_hash=ctx.block.previous_app_hash,
-    )
-
-
-def build_first_checkpoint(ctx: Context, run: Any, spec: Any) -> Any:
-    """Build checkpoint 0 of a run: its initial root, and the parent it comes from if any."""
-    checkpoint = build_checkpoint(ctx, run, spec, 0, spec.initial_root)
-    if spec.HasField("parent"):
-        checkpoint.parents.add(run_id=spec.parent.run_id, round=spec.parent.round)
-        checkpoint.parent_roots.append(spec.parent.root)
-    return checkpoint
 
 
 def format_root(root: bytes) -> str:

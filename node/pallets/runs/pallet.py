@@ -21,12 +21,11 @@ Source: `reference/chain.md` section 1.7.
 
 from __future__ import annotations
 
-import ipaddress
-import re
-from typing import Any
+from typing import Any, Protocol
 
 from node.pallets.bank.types import BalancesBurn, BalancesTransfer
 from node.pallets.runs import errors as refusals
+from node.pallets.runs.endpoint import ensure_endpoint
 from node.pallets.runs.spec import (
     compute_spec_hash,
     decode_stored_spec,
@@ -71,10 +70,8 @@ from node.runtime.pallet import Pallet, call, invariant, query
 from node.runtime.params import ParamsCodec
 from node.runtime.storage import Index, IndexedMap, Item, Schema, Sequence
 from proto.descent.runs.v1 import runs_pb2
-from scoring.registration import Seat, compute_burn_price, compute_raised_price, choose_replaced_uid
+from scoring.registration import Seat, choose_replaced_uid, compute_burn_price, compute_raised_price
 
-HOST_PATTERN = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?(\.[a-zA-Z0-9-]+)*")
-MAX_PORT = 65_535
 FIRST_RUN_ID = 1
 FIRST_PARTICIPANT_ID = 1
 
@@ -114,7 +111,7 @@ class RunsSchema(Schema):
     next_participant_id = Sequence(0x04, "next_participant_id", FIRST_PARTICIPANT_ID)
 
 
-class RunsBank(BalancesTransfer, BalancesBurn):
+class RunsBank(BalancesTransfer, BalancesBurn, Protocol):
     """What runs need of the bank."""
 
 
@@ -161,9 +158,7 @@ class RunsPallet(Pallet[RunsSchema]):
         HotkeyRotated,
     )
 
-    def __init__(
-        self, bank: RunsBank, staking: OperatorStake, lineage: CheckpointLookup
-    ) -> None:
+    def __init__(self, bank: RunsBank, staking: OperatorStake, lineage: CheckpointLookup) -> None:
         super().__init__()
         self._bank = bank
         self._staking = staking
@@ -351,15 +346,11 @@ class RunsPallet(Pallet[RunsSchema]):
     def _ensure_new_validator(self, ctx: Context, run_id: int, coldkey_addr: bytes) -> None:
         coldkey = encode_account(coldkey_addr)
         for validator in self._list_validators(ctx, run_id):
-            ensure(
-                validator.coldkey != coldkey, refusals.ColdkeyHasSeat, f"uid {validator.uid}"
-            )
+            ensure(validator.coldkey != coldkey, refusals.ColdkeyHasSeat, f"uid {validator.uid}")
         stake = self._staking.get_bonded_stake(ctx, coldkey_addr)
         ensure(stake > 0, refusals.NoBondedStake, coldkey)
 
-    def _burn_seat_price(
-        self, ctx: Context, run: Any, payer: bytes, max_burn_udsc: int
-    ) -> int:
+    def _burn_seat_price(self, ctx: Context, run: Any, payer: bytes, max_burn_udsc: int) -> int:
         """Burn the price of a seat and raise it for the next one. The caller stores the run."""
         price = self.compute_seat_price(run, ctx.height)
         ensure(
@@ -482,9 +473,7 @@ class RunsPallet(Pallet[RunsSchema]):
             self._set_status(ctx, run, runs_pb2.RUN_STATUS_VERIFYING)
         self.storage.runs.set(ctx, run.id, run)
 
-    def take_bounty(
-        self, ctx: Context, run_id: int, recipient: bytes, amount_udsc: int
-    ) -> None:
+    def take_bounty(self, ctx: Context, run_id: int, recipient: bytes, amount_udsc: int) -> None:
         """Move a part of the bounty out of escrow.
 
         Emits: CoinSpent, CoinReceived, Transferred.
@@ -506,7 +495,7 @@ class RunsPallet(Pallet[RunsSchema]):
         incentive_u16: int,
         dividends_u16: int,
     ) -> None:
-        """Note what the last epoch gave a participant; `earned_udsc` counts what has yet to vest."""
+        """Note what the last epoch gave a participant, with what has yet to vest."""
         seat = self.storage.participants.expect(ctx, (run_id, uid))
         seat.last_paid_udsc = earned_udsc
         seat.incentive_u16 = incentive_u16
@@ -675,27 +664,3 @@ class RunsPallet(Pallet[RunsSchema]):
             hotkeys = {seat.hotkey for seat in seats}
             if uids != list(range(run.num_participants)) or len(hotkeys) != len(uids):
                 raise InvariantBroken(f"runs: seats of run {run_id} are {uids}")
-
-
-def ensure_endpoint(endpoint: str, params: RunsParams) -> None:
-    """Refuse what is not `host:port`, `a.b.c.d:port` or `[ipv6]:port`.
-
-    Raises: InvalidEndpoint.
-    """
-    size, limit = len(endpoint.encode()), params.max_endpoint_bytes
-    ensure(size <= limit, refusals.InvalidEndpoint, f"{size} bytes, the limit is {limit}")
-    host, _, port = endpoint.rpartition(":")
-    is_port = port.isascii() and port.isdigit() and port == str(int(port))
-    ensure(
-        is_port and 0 < int(port) <= MAX_PORT,
-        refusals.InvalidEndpoint,
-        f"{endpoint!r} has no port from 1 to {MAX_PORT}",
-    )
-    is_host = HOST_PATTERN.fullmatch(host) is not None
-    if host.startswith("[") and host.endswith("]"):
-        try:
-            ipaddress.IPv6Address(host[1:-1])
-            is_host = True
-        except ValueError:
-            is_host = False
-    ensure(is_host, refusals.InvalidEndpoint, f"{endpoint!r} has no host name or address")

@@ -37,6 +37,8 @@ SECTIONS = (
 )
 PPB = 10**9
 PPM = 10**6
+ACCUMULATOR_LIMIT = 2**24
+"""Integers up to this are exact in float32."""
 MAX_BLOCKS = 10**6
 MAX_ROUNDS = 10**6
 MAX_SEATS = 4096
@@ -50,7 +52,7 @@ BOUNDS: tuple[tuple[str, int, int], ...] = (
     ("model.num_layers", 1, 128),
     ("model.num_heads", 1, 128),
     ("model.mlp_ratio", 1, 16),
-    ("precision.operand_max", 1, 32_767),
+    ("precision.operand_max", 3, 2_047),
     ("precision.block_size", 1, 1_024),
     ("inner.learning_rate_ppb", 1, PPB),
     ("inner.beta1_ppb", 0, PPB - 1),
@@ -140,14 +142,15 @@ def compute_spec_hash(raw: bytes) -> bytes:
 
 
 def compute_num_model_params(model: Any) -> int:
-    """Compute how many numbers a model has, counted from above.
+    """Compute how many numbers a model has.
 
-    Embedding and head, four attention and two feed-forward matrices a layer, and a gain a norm.
+    Embedding and head, then four attention and two feed-forward matrices a layer.
+    Source: `exact/families/gpt.py`; a test compares the two.
     """
     width = model.d_model
     embeddings = model.vocab_size * width * (1 if model.tied_head else 2)
-    layer = 4 * width * width + 2 * model.mlp_ratio * width * width + 2 * width
-    return int(embeddings + model.num_layers * layer + width)
+    layer = 4 * width * width + 2 * model.mlp_ratio * width * width
+    return int(embeddings + model.num_layers * layer)
 
 
 def compute_num_sequences(num_bytes: int, context_length: int) -> int:
@@ -238,6 +241,8 @@ def ensure_consistent(spec: Any) -> None:
     Raises: SpecRefused.
     """
     timeline, membership, work = spec.timeline, spec.membership, spec.work
+    model, operand_max = spec.model, spec.precision.operand_max
+    block_size = spec.precision.block_size
     judging = timeline.judge_commit_blocks + timeline.judge_reveal_blocks
     working = timeline.commit_blocks + timeline.attest_blocks
     rules = (
@@ -252,9 +257,18 @@ def ensure_consistent(spec: Any) -> None:
             f"work.interval_steps = {work.interval_steps}",
         ),
         (
-            spec.model.d_model % spec.model.num_heads == 0,
-            f"model.d_model = {spec.model.d_model} is not a multiple of "
-            f"model.num_heads = {spec.model.num_heads}",
+            model.d_model % (2 * model.num_heads) == 0,
+            f"model.d_model = {model.d_model} is not a multiple of "
+            f"2 * model.num_heads = {2 * model.num_heads}",
+        ),
+        (
+            operand_max & (operand_max + 1) == 0,
+            f"precision.operand_max = {operand_max} is not 2**b - 1",
+        ),
+        (
+            operand_max**2 * block_size <= ACCUMULATOR_LIMIT,
+            f"precision.operand_max = {operand_max} squared times block_size = {block_size} is "
+            f"above {ACCUMULATOR_LIMIT}, what a float32 accumulator holds exactly",
         ),
         (
             spec.codec.top_k <= spec.codec.chunk_size,

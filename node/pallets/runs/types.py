@@ -163,9 +163,7 @@ class RunsRead(Protocol):
 class RunsAdvance(RunsRead, Protocol):
     """What settling a round changes in its run."""
 
-    def set_carried_optimiser(
-        self, ctx: Context, run_id: int, uid: int, root: bytes
-    ) -> None: ...
+    def set_carried_optimiser(self, ctx: Context, run_id: int, uid: int, root: bytes) -> None: ...
 
     def advance_round(self, ctx: Context, run_id: int) -> None: ...
 
@@ -173,11 +171,11 @@ class RunsAdvance(RunsRead, Protocol):
 class RunsReward(RunsRead, Protocol):
     """What an epoch changes in its run."""
 
-    def set_carried_optimiser(
-        self, ctx: Context, run_id: int, uid: int, root: bytes
-    ) -> None: ...
+    def set_carried_optimiser(self, ctx: Context, run_id: int, uid: int, root: bytes) -> None: ...
 
-    def take_bounty(self, ctx: Context, run_id: int, recipient: bytes, amount_udsc: int) -> None: ...
+    def take_bounty(
+        self, ctx: Context, run_id: int, recipient: bytes, amount_udsc: int
+    ) -> None: ...
 
     def record_epoch(
         self,

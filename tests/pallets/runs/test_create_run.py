@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from exact.config import ModelConfig
+from exact.families.gpt import compute_param_shapes
 from node.pallets.runs.errors import (
     BountyTooSmall,
     SpecNotCanonical,
@@ -98,11 +101,17 @@ def test_invalid_bounds(chain: TrainingChain, path: str, low: int, high: int) ->
         ("timeline.judge_reveal_blocks", 6, r"= 8, at most commit_blocks \+ attest_blocks = 7"),
         ("work.interval_steps", 3, "work.inner_steps = 8 is not a multiple"),
         ("model.num_heads", 3, "model.d_model = 16 is not a multiple"),
+        ("precision.operand_max", 510, "is not 2[*][*]b - 1"),
+        ("precision.block_size", 65, "above 16777216"),
         ("codec.top_k", 4097, "codec.top_k = 4097 is above codec.chunk_size = 4096"),
         ("membership.max_accepted", 9, "above membership.max_participants = 8"),
         ("membership.min_miners", 7, r"min_miners \+ min_validators = 9"),
         ("membership.initial_burn_udsc", 99, "is not between min_burn_udsc = 100"),
-        ("data.num_train_bytes", 16_384, "holds 511 sequences, a round of 8 participants needs 512"),
+        (
+            "data.num_train_bytes",
+            16_384,
+            "holds 511 sequences, a round of 8 participants needs 512",
+        ),
         ("data.num_heldout_bytes", 2_048, "holds 63 sequences"),
         ("judge.num_assigned_sequences", 65, "is above the 64 sequences of one participant"),
     ],
@@ -113,13 +122,22 @@ def test_invalid_spec(chain: TrainingChain, path: str, value: Any, detail: str) 
     chain.assert_noop(build_create(encode_spec(spec)), SpecRefused, detail)
 
 
+@pytest.mark.parametrize("tied_head", [False, True])
+def test_num_model_params__equals_the_program(tied_head: bool) -> None:
+    spec = build_spec()
+    spec.model.tied_head = tied_head
+    shapes = compute_param_shapes(ModelConfig.from_spec(spec))
+    total = sum(math.prod(shape) for shape in shapes.values())
+    assert compute_num_model_params(spec.model) == total
+
+
 def test_invalid_model_too_large(chain: TrainingChain) -> None:
     spec = build_spec()
     params = RunsParams(max_model_params=compute_num_model_params(spec.model) - 1)
     runs = chain.get_pallet("runs")
     runs.storage.params.set(chain.ctx(), params)
     message = build_create(encode_spec(spec))
-    chain.assert_noop(message, SpecRefused, "the model has 11312 parameters, the limit is 11311")
+    chain.assert_noop(message, SpecRefused, "the model has 11264 parameters, the limit is 11263")
 
 
 def test_invalid_missing_section(chain: TrainingChain) -> None:
@@ -164,9 +182,7 @@ def test_invalid_too_many_bytes(chain: TrainingChain) -> None:
 def test_invalid_parent(chain: TrainingChain) -> None:
     run_id = chain.start_run()
     spec = build_spec()
-    spec.parent.CopyFrom(
-        runs_pb2.ParentCheckpoint(run_id=run_id, round=1, root=spec.initial_root)
-    )
+    spec.parent.CopyFrom(runs_pb2.ParentCheckpoint(run_id=run_id, round=1, root=spec.initial_root))
     chain.assert_noop(build_create(encode_spec(spec)), UnknownParent, "run 1, round 1")
     spec.parent.round = 0
     spec.parent.root = spec.initial_root = hash_text("other")

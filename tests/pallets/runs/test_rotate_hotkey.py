@@ -40,9 +40,7 @@ def test_rotate_hotkey(chain: TrainingChain) -> None:
     assert result.get_events(HotkeyRotated) == [HotkeyRotated(1, 0, hotkey)]
     before.hotkey = hotkey
     assert chain.get_seat(1, 0) == before
-    old = runs_pb2.MsgSetEndpoint(
-        hotkey=make_text_addr("alice"), run_id=1, endpoint="127.0.0.1:1"
-    )
+    old = runs_pb2.MsgSetEndpoint(hotkey=make_text_addr("alice"), run_id=1, endpoint="127.0.0.1:1")
     chain.assert_noop(old, ParticipantNotFound)
     chain.run(build_rotate("alice", 0, make_text_addr("alice")))
     chain.run(old)
