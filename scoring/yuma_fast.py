@@ -98,7 +98,7 @@ def _mul(a: U64Array | np.uint64, b: U64Array | np.uint64) -> U64Array:
 
 
 def _div(a: U64Array, b: U64Array) -> U64Array:
-    """Divide values below 2 * ONE by positive values below 2**63; anything over zero is zero."""
+    """Divide a <= b with a below 2 * ONE and b below 2**63; 0 / 0 is 0."""
     divisor = np.maximum(b, np.uint64(1))
     if np.max(a, initial=0) < _ONE:
         quotient: U64Array = (a << _BITS) // divisor
@@ -134,7 +134,7 @@ def _compute_consensus(
 ) -> U64Array:
     """Return the weighted median per column; stake of voters without a row votes for zero."""
     voters = np.flatnonzero(stake_V)
-    if not voters.size or silent_stake > minority:
+    if not voters.size or silent_stake > max(minority, 0):
         return np.zeros(weights_VN.shape[1], dtype=np.uint64)
     packed_NV: U64Array = np.ascontiguousarray(weights_VN[voters].T) << _ROW_BITS
     packed_NV |= np.arange(voters.size, dtype=np.uint64)

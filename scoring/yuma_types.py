@@ -186,7 +186,7 @@ class YumaOutput:
     """What an epoch decides. Every per-uid tuple has length n.
 
     `emission_units` is the share of server and validator part together, floored once; the two parts
-    are floored on their own, so they may sum to one unit less per uid. None of them sums to the
+    are floored on their own, so they may sum to slightly less. None of them sums to the
     whole: the remainder is for the caller to place (`emission.compute_pro_rata` has no remainder).
     """
 
