@@ -15,6 +15,7 @@
 | `address.py`     | `encode_address`, ... | bech32 addresses                                    |
 | `amounts.py`     | `parse_amount`, ...   | `5DSC` and `5000000udsc`                            |
 | `errors.py`      | `ChainClientError`    | the tree of refusals                                |
+| `blob/`          | `BlobStore`, ...      | payloads and states between participants            |
 
 The backend is "cosmos": protobuf over gRPC. Importing this package loads neither grpc nor cosmpy.
 """

@@ -15,5 +15,6 @@ probe.py       golden-trace self-test of a device
 codec.py        payloads: compress, encode, decode, the strict parser
 sparsify.py     which elements a payload sends, at which levels
 subset_code.py  sets of positions as numbers
+addresses.py    how states, traces and manifests are addressed in transport
 data/           training text: corpus, manifest, packs, sampling
 """

@@ -75,6 +75,10 @@ class Dataset:
         """Return the bytes of a split."""
         return self.train if split == TRAIN else self.heldout
 
+    def has_chunk(self, chunk_hash: bytes) -> bool:
+        """Say whether a chunk with this SHA-256 is part of the dataset."""
+        return chunk_hash in self._chunk_places
+
     def read_chunk(self, chunk_hash: bytes) -> bytes:
         """Return the chunk with this SHA-256, to serve it to a peer.
 
