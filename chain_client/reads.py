@@ -11,7 +11,7 @@ from cosmos.staking.v1beta1 import query_pb2 as staking_pb2
 import proto  # noqa: F401  (makes cosmos.* importable)
 from chain_client.amounts import BASE_DENOM
 from chain_client.effects import Operation
-from chain_client.errors import InvalidInput, QueryFailed
+from chain_client.errors import InvalidInput
 from proto.descent.lineage.v1 import lineage_pb2
 from proto.descent.rounds.v1 import rounds_pb2
 from proto.descent.runs.v1 import runs_pb2
@@ -29,8 +29,6 @@ STAKING = "/cosmos.staking.v1beta1.Query/"
 
 class ReadOperations:
     """Queries of the chain. Each raises `NotFound` when there is no such thing."""
-
-    _has_status: bool = True
 
     def query(
         self, method: str, request: Any, response_type: Any, *, height: int = 0
@@ -70,24 +68,13 @@ class ReadOperations:
 
     def height(self) -> Operation[int]:
         """Return the newest height."""
-        return int((yield from self._head())[0])
+        status = yield from self.node_status()
+        return int(status.height)
 
     def block_time(self) -> Operation[float]:
         """Return the newest block's time, in seconds since 1970."""
-        return float((yield from self._head())[1])
-
-    def _head(self) -> Operation[tuple[int, float]]:
-        """Return height and time; from the whole block where a node has no Status query."""
-        if self._has_status:
-            try:
-                status = yield from self.node_status()
-                return status.height, status.timestamp.seconds + status.timestamp.nanos / 1e9
-            except QueryFailed as error:
-                if error.status != "UNIMPLEMENTED":
-                    raise
-                self._has_status = False
-        header = (yield from self.get_block()).sdk_block.header
-        return header.height, header.time.seconds + header.time.nanos / 1e9
+        status = yield from self.node_status()
+        return float(status.timestamp.seconds + status.timestamp.nanos / 1e9)
 
     def get_block(self, height: int = 0) -> Operation[Any]:
         """Return `block_id`, `sdk_block` of a height, 0 for the newest."""

@@ -17,6 +17,10 @@ from cli.output import JSON, TABLE, CommandFailed, UsageFailed, report
 COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("cli.status", "Show the node, its chain and its height."),
     "keys": ("cli.keys", "List, make, show, import and export keys."),
+    "query": ("cli.query", "Ask the chain: balances, staking, transactions, blocks."),
+    "tx": ("cli.tx", "Send coins, and stake them."),
+    "run": ("cli.run", "Create, list, show and join training runs."),
+    "node": ("cli.node", "Run and inspect a node."),
 }
 
 HELP = "Train models together on a chain that replays and pays the work."

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from cosmos.bank.v1beta1 import query_pb2 as bank_pb2
-from cosmos.base.tendermint.v1beta1 import query_pb2 as tendermint_pb2
+from cosmos.base.node.v1beta1 import query_pb2 as node_pb2
 
 import proto  # noqa: F401
 from chain_client.client import ChainClient
@@ -124,16 +124,13 @@ async def test_balance() -> None:
     assert await ChainClient(transport, clock=MockClock()).get_balance("a") == 12
 
 
-async def test_height__without_the_status_query() -> None:
-    block = tendermint_pb2.GetLatestBlockResponse()
-    block.sdk_block.header.height = 12
-    block.sdk_block.header.time.FromMilliseconds(1500)
-    latest = "/cosmos.base.tendermint.v1beta1.Service/GetLatestBlock"
-    transport = MockTransport({latest: lambda _: block})
+async def test_height() -> None:
+    status = node_pb2.StatusResponse(height=12)
+    status.timestamp.FromMilliseconds(1500)
+    transport = MockTransport({"/cosmos.base.node.v1beta1.Service/Status": lambda _: status})
     client = ChainClient(transport, clock=MockClock())
     assert await client.height() == 12
     assert await client.block_time() == 1.5
-    assert [call.method for call in transport.calls][1:] == [latest, latest]
 
 
 async def test_historic_query() -> None:

@@ -1,0 +1,26 @@
+"""`descent node`: what a chain operator does."""
+
+from typing import Annotated, Any
+
+import typer
+
+from cli.context import CHAIN, Context, command, new_group
+
+app = new_group("Run and inspect a node.")
+debug_app = new_group("Compare nodes.")
+app.add_typer(debug_app, name="debug")
+
+
+@command(debug_app, "app-hash", needs=CHAIN)
+async def app_hash(
+    context: Context,
+    height: Annotated[int, typer.Option("--height", min=0, help="0: newest.")] = 0,
+) -> Any:
+    """Show the hash of the state after a block; two nodes of a chain must agree on it."""
+    async with context.client() as client:
+        status = await client.node_status()
+        if height in (0, status.height):
+            return {"height": status.height, "app_hash": status.app_hash}
+        # A header carries the state before its own block.
+        found = await client.get_block(height + 1)
+    return {"height": height, "app_hash": found.sdk_block.header.app_hash}

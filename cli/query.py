@@ -1,0 +1,139 @@
+"""`descent query`: questions to the chain."""
+
+from typing import Annotated, Any
+
+import typer
+
+from chain_client.errors import InvalidInput
+from cli.context import CHAIN, Context, command, new_group
+
+app = new_group("Ask the chain: balances, staking, transactions, blocks.")
+bank_app = new_group("Balances and supply.")
+staking_app = new_group("Operators, delegations, unbonding.")
+app.add_typer(bank_app, name="bank")
+app.add_typer(staking_app, name="staking")
+
+WhoArgument = Annotated[
+    str, typer.Argument(metavar="NAME|ADDRESS", help="A key of the home, or an address.")
+]
+
+
+@command(bank_app, "balance", needs=CHAIN)
+async def balance(context: Context, who: WhoArgument) -> Any:
+    """Show what an account holds."""
+    address = context.address(who)
+    async with context.client() as client:
+        document = {"address": address, "balance_udsc": await client.get_balance(address)}
+    return document if who == address else {"name": who, **document}
+
+
+@command(bank_app, "supply", needs=CHAIN)
+async def supply(context: Context) -> Any:
+    """Show how much there is."""
+    async with context.client() as client:
+        return {"supply_udsc": await client.get_supply()}
+
+
+@command(staking_app, "validators", needs=CHAIN)
+async def validators(context: Context) -> Any:
+    """List the operators with their stake."""
+    async with context.client() as client:
+        return [_operator(item) for item in await client.get_operators()]
+
+
+@command(staking_app, "delegations", needs=CHAIN)
+async def delegations(context: Context, who: WhoArgument) -> Any:
+    """List what an account has delegated."""
+    address = context.address(who)
+    async with context.client() as client:
+        return [
+            {
+                "operator": item.delegation.validator_address,
+                "amount_udsc": int(item.balance.amount or 0),
+            }
+            for item in await client.get_delegations(address)
+        ]
+
+
+@command(staking_app, "unbonding", needs=CHAIN)
+async def unbonding(context: Context, who: WhoArgument) -> Any:
+    """List what an account will get back, and when."""
+    address = context.address(who)
+    async with context.client() as client:
+        return [
+            {
+                "operator": item.validator_address,
+                "amount_udsc": int(entry.balance),
+                "created_height": entry.creation_height,
+                "completion_time": entry.completion_time.ToJsonString(),
+            }
+            for item in await client.get_unbondings(address)
+            for entry in item.entries
+        ]
+
+
+@command(app, "tx", needs=CHAIN)
+async def tx(
+    context: Context,
+    tx_hash: Annotated[str, typer.Argument(metavar="HASH", help="64 hex digits.")],
+) -> Any:
+    """Show a transaction that is in a block."""
+    if len(tx_hash) != 64 or not all(c in "0123456789abcdefABCDEF" for c in tx_hash):
+        raise InvalidInput(f"{tx_hash!r} is not a transaction hash: 64 hex digits")
+    async with context.client() as client:
+        result = await client.get_tx(tx_hash)
+    return {
+        "tx_hash": result.tx_hash,
+        "height": result.height,
+        "timestamp": result.timestamp,
+        "is_success": result.code == 0,
+        "codespace": result.codespace,
+        "code": result.code,
+        "log": result.raw_log,
+        "gas_limit": result.gas_wanted,
+        "gas_used": result.gas_used,
+        "fee_udsc": result.fee_udsc,
+        "memo": result.memo,
+        "messages": list(result.messages),
+        "events": [{"type": event.type, **dict(event.pairs)} for event in result.events]
+        if context.output == "json"
+        else [event.type for event in result.events],
+    }
+
+
+@command(app, "block", needs=CHAIN)
+async def block(
+    context: Context,
+    height: Annotated[int, typer.Argument(metavar="[HEIGHT]", min=0, help="0: newest.")] = 0,
+) -> Any:
+    """Show one block."""
+    async with context.client() as client:
+        found = await client.get_block(height)
+    header = found.sdk_block.header
+    return {
+        "chain_id": header.chain_id,
+        "height": header.height,
+        "time": header.time.ToJsonString(),
+        "hash": found.block_id.hash,
+        "app_hash": header.app_hash,
+        "proposer": header.proposer_address,
+        "tx_hashes": [_sha256(raw) for raw in found.sdk_block.data.txs],
+    }
+
+
+def _sha256(raw: bytes) -> str:
+    import hashlib
+
+    return hashlib.sha256(raw).hexdigest()
+
+
+def _operator(item: Any) -> dict[str, Any]:
+    from cosmos.staking.v1beta1.staking_pb2 import BondStatus
+
+    return {
+        "moniker": item.description.moniker,
+        "operator": item.operator_address,
+        "status": BondStatus.Name(item.status).removeprefix("BOND_STATUS_").lower(),
+        "is_jailed": item.jailed,
+        "stake_udsc": int(item.tokens or 0),
+    }
