@@ -1,15 +1,16 @@
 """Authenticated, versioned key-value state on LMDB.
 
-| file        | holds                               | duty                                        |
-|-------------|-------------------------------------|---------------------------------------------|
-| `state.py`  | `StateStore`                        | stage a block's changes and commit them     |
-| `view.py`   | `StateView`, `VersionRecord`        | read one version: values, iteration, proofs |
-| `tree.py`   | `Node`, `TreeUpdate`, `prove_place` | Jellyfish Merkle tree, batched updates      |
-| `proofs.py` | `Proof`, `TreeProof`, `ProofError`  | hash rules and proof checking, without LMDB |
-| `prune.py`  | `prune_versions`                    | forget old versions a bit at a time         |
-| `tables.py` | `open_database`, key layouts        | the LMDB side                               |
-| `probe.py`  | a script                            | whether all records of a file can be read   |
-| `errors.py` | `StoreError` and below              | what can go wrong, for the operator         |
+| file             | holds                          | duty                                        |
+|------------------|--------------------------------|---------------------------------------------|
+| `state.py`       | `StateStore`                   | stage a block's changes and commit them     |
+| `view.py`        | `StateView`, `VersionRecord`   | read one version: values, iteration, proofs |
+| `tree.py`        | `TreeUpdate`, `prove_place`    | Jellyfish Merkle tree, batched updates      |
+| `proofs.py`      | `Proof`, `TreeProof`, `ProofError` | hash rules and proof checking, without LMDB |
+| `prune.py`       | `prune_versions`               | forget old versions a bit at a time         |
+| `tables.py`      | `STATE_LAYOUT`, key layouts    | tables of the state                         |
+| `probe.py`       | a script                       | whether all records of a file can be read   |
+| `environment.py` | `Database`, `open_database`    | LMDB: opening, sharing, errors              |
+| `errors.py`      | `StoreError` and below         | what can go wrong, for the operator         |
 
 Source: DESIGN.md 3.2; Jellyfish Merkle tree (Gao, Hu, Wu, 2021); RFC 6962; ICS-23.
 Names are imported from their files, so that `proofs.py` stays importable without LMDB.

@@ -9,7 +9,6 @@ on the order or the grouping of the writes that led there. A store exists from t
 that names it, even with an empty mapping.
 """
 
-import fcntl
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,20 +16,22 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import lmdb
-
-from node.store.errors import StoreBusy, StoreMisuse
+from node.store.environment import (
+    MAP_SIZE_BYTES,
+    Database,
+    close_database,
+    explain_errors,
+    lock_folder,
+    open_database,
+)
+from node.store.errors import StoreMisuse
 from node.store.proofs import EMPTY_HASH, Proof
 from node.store.prune import prune_versions
 from node.store.tables import (
     DELETED,
     LIVE,
-    MAP_SIZE_BYTES,
-    close_database,
-    explain_errors,
-    extend_file,
+    STATE_LAYOUT,
     make_value_prefix,
-    open_database,
     pack_inverted,
     pack_version,
 )
@@ -60,7 +61,7 @@ class _Staged:
 class StateStore:
     """The state in one folder. Open with `StateStore.open`, close with `close` or `with`."""
 
-    def __init__(self, database: Any, lock: int | None) -> None:
+    def __init__(self, database: Database, lock: int | None) -> None:
         self._database = database
         self._lock = lock
         self._staged: _Staged | None = None
@@ -84,9 +85,9 @@ class StateStore:
             StoreFull: no room on the disk.
         """
         folder = Path(path)
-        lock = None if readonly else _lock_folder(folder)
+        lock = None if readonly else lock_folder(folder)
         try:
-            database = open_database(folder, readonly=readonly, map_size=map_size)
+            database = open_database(folder, STATE_LAYOUT, readonly=readonly, map_size=map_size)
             try:
                 return StateStore(database, lock)
             except BaseException:
@@ -290,7 +291,9 @@ class StateStore:
             raise StoreMisuse("nothing is staged")
         view.close()
         try:
-            self._write(lambda txn: self._put_staged(txn, staged, keep_recent, prune_limit))
+            self._database.write(
+                lambda txn: self._put_staged(txn, staged, keep_recent, prune_limit)
+            )
         finally:
             self._view = StateView(self._database)
         self._cache.keep(staged.version, staged.top_nodes)
@@ -313,7 +316,7 @@ class StateStore:
             removed = prune_versions(txn, self._database.tables, keep_recent, limit)
 
         try:
-            self._write(write)
+            self._database.write(write)
         finally:
             self._view = StateView(self._database)
         return removed
@@ -322,18 +325,6 @@ class StateStore:
         if self._view is None:
             raise StoreMisuse("this store is open for reading only, or closed")
         return self._view
-
-    def _write(self, write: Any) -> None:
-        """Run `write(txn)` in a transaction, again with a larger map if the map is full."""
-        path = self._database.path
-        while True:
-            try:
-                with explain_errors(path), self._database.begin(write=True) as txn:
-                    write(txn)
-                extend_file(self._database.env, path)
-                return
-            except lmdb.MapFullError:
-                self._database.grow()
 
     def _put_staged(
         self, txn: Any, staged: _Staged, keep_recent: int | None, prune_limit: int
@@ -393,16 +384,3 @@ def _decode_metadata(data: bytes | None) -> dict[str, bytes]:
         fields.append(data[at + 4 : end])
         at = end
     return {name.decode(): value for name, value in zip(fields[::2], fields[1::2], strict=True)}
-
-
-def _lock_folder(folder: Path) -> int:
-    """Become the one writer of a folder, until the descriptor is closed or the process ends."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with explain_errors(folder):
-        lock = os.open(folder / "writer.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(lock)
-        raise StoreBusy(f"another process is writing to {folder}: stop that node first") from error
-    return lock

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from hashlib import sha256
 from types import TracebackType
 
+from node.store.environment import Database, explain_errors
 from node.store.errors import StoreCorrupt, StoreUnknown, VersionUnavailable
 from node.store.proofs import HASH_SIZE, Proof, hash_store, merkle_path, merkle_root
 from node.store.tables import (
-    Database,
     escape_key,
-    explain_errors,
     make_value_prefix,
     pack_inverted,
     pack_version,
