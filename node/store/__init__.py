@@ -5,7 +5,7 @@
 | `state.py`       | `StateStore`                   | stage a block's changes and commit them     |
 | `view.py`        | `StateView`, `VersionRecord`   | read one version: values, iteration, proofs |
 | `tree.py`        | `TreeUpdate`, `prove_place`    | Jellyfish Merkle tree, batched updates      |
-| `proofs.py`      | `Proof`, `TreeProof`, `ProofError` | hash rules and proof checking, without LMDB |
+| `proofs.py`      | `Proof`, `ProofError`          | hash rules and proof checking, without LMDB |
 | `prune.py`       | `prune_versions`               | forget old versions a bit at a time         |
 | `tables.py`      | `STATE_LAYOUT`, key layouts    | tables of the state                         |
 | `probe.py`       | a script                       | whether all records of a file can be read   |
