@@ -9,6 +9,7 @@ from node.pallets.bank.pallet import BankPallet
 from node.pallets.beacon.pallet import BeaconPallet
 from node.pallets.consensus.pallet import ConsensusPallet
 from node.pallets.mint.pallet import MintPallet
+from node.pallets.staking.pallet import StakingPallet
 from node.runtime.application import Application, StateStoreLike, VoteExtender
 from node.runtime.options import NodeOptions
 from node.runtime.runtime import Runtime
@@ -32,6 +33,7 @@ class Chain:
     accounts: AccountsPallet
     bank: BankPallet
     mint: MintPallet
+    staking: StakingPallet
 
     def open_application(
         self,
@@ -58,5 +60,6 @@ def build_chain() -> Chain:
     accounts = AccountsPallet(MODULE_PERMISSIONS)
     bank = BankPallet(accounts)
     mint = MintPallet(bank)
-    runtime = Runtime((consensus, beacon, accounts, bank, mint))
-    return Chain(runtime, consensus, beacon, accounts, bank, mint)
+    staking = StakingPallet(bank)
+    runtime = Runtime((consensus, beacon, accounts, bank, mint, staking))
+    return Chain(runtime, consensus, beacon, accounts, bank, mint, staking)

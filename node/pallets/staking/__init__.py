@@ -1,0 +1,10 @@
+"""Staking: operators, delegation, unbonding.
+
+| file         | holds                                                       |
+|--------------|-------------------------------------------------------------|
+| `pallet.py`  | `StakingPallet`: storage, calls, hooks, capability          |
+| `queries.py` | `StakingQueries`: what can be asked                         |
+| `shares.py`  | arithmetic of shares and 18-decimal fractions               |
+| `types.py`   | schema, parameters, events, the capability other pallets take |
+| `errors.py`  | refusals                                                    |
+"""

@@ -1,0 +1,541 @@
+"""Staking: operators bond coins, others delegate to them, and leaving takes time.
+
+An operator's bonded stake, own and delegated, is its weight as a scoring validator and will be its
+consensus power. Every operator has status BONDED; the consensus set itself comes later. Bonded
+coins lie in one module account, coins that unbond in another, paid out when their time is over.
+
+Life cycle of a delegation: bonded -> unbonding (up to `max_entries` at once) -> paid out, or bonded
+again when cancelled. An operator without shares is removed.
+Invariants: the pools hold what operators and unbondings add up to; shares add up.
+Source: Cosmos SDK x/staking; DESIGN 3.1; `reference/chain.md` section 4.3.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cosmos.crypto.ed25519 import keys_pb2
+from cosmos.staking.v1beta1 import query_pb2, staking_pb2, tx_pb2
+from google.protobuf.message import DecodeError
+
+from node.pallets.bank.types import BalancesTransfer
+from node.pallets.staking.errors import (
+    STAKING_ERRORS,
+    CommissionAboveMaximum,
+    CommissionAboveOne,
+    CommissionChangeAboveMaximum,
+    CommissionChangedTooSoon,
+    CommissionChangeTooLarge,
+    CommissionNegative,
+    ConsensusKeyExists,
+    ConsensusKeyTypeRefused,
+    DelegationUnknown,
+    MinSelfDelegationDecreased,
+    OperatorExists,
+    OperatorsFull,
+    OperatorUnknown,
+    SelfDelegationBelowMinimum,
+    SharesInsufficient,
+    UnbondingEntriesFull,
+    UnbondingUnknown,
+)
+from node.pallets.staking.queries import StakingQueries
+from node.pallets.staking.shares import (
+    DECIMALS_18,
+    compute_shares,
+    compute_tokens,
+    parse_fraction,
+)
+from node.pallets.staking.types import (
+    BONDED_POOL,
+    COMMISSION_CHANGE_SECONDS,
+    DESCRIPTION_LIMITS,
+    DO_NOT_MODIFY,
+    MAX_MATURE_PER_BLOCK,
+    NOT_BONDED_POOL,
+    STAKING_EVENTS,
+    Delegated,
+    OperatorCreated,
+    OperatorEdited,
+    StakingParams,
+    StakingSchema,
+    UnbondingCancelled,
+    UnbondingCompleted,
+    UnbondingStarted,
+    build_timestamp,
+    get_entry_time_ns,
+)
+from node.runtime.addresses import (
+    AddressError,
+    compute_consensus_address,
+    compute_module_address,
+    decode_operator,
+    encode_account,
+    encode_operator,
+)
+from node.runtime.coins import BASE_DENOM, build_coin, parse_amount, parse_coin
+from node.runtime.context import NANOS_PER_SECOND, Context
+from node.runtime.errors import (
+    InvalidAddress,
+    InvalidRequest,
+    InvariantBroken,
+    ensure,
+)
+from node.runtime.pallet import call, invariant
+
+ED25519_TYPE_URL = "/cosmos.crypto.ed25519.PubKey"
+BONDED_ADDR = compute_module_address(BONDED_POOL)
+NOT_BONDED_ADDR = compute_module_address(NOT_BONDED_POOL)
+
+
+class StakingPallet(StakingQueries):
+    """The staking pallet.
+
+    Args:
+        bank: moves coins into and out of the pools.
+    """
+
+    name = "staking"
+    schema = StakingSchema
+    query_services = (query_pb2.DESCRIPTOR.services_by_name["Query"],)
+    errors = STAKING_ERRORS
+    events = STAKING_EVENTS
+
+    def __init__(self, bank: BalancesTransfer) -> None:
+        super().__init__()
+        self._bank: BalancesTransfer = bank
+
+    # Capabilities
+
+    def get_params(self, ctx: Context) -> StakingParams:
+        """Get the parameters."""
+        params: StakingParams = self.storage.params.expect(ctx)
+        return params
+
+    def get_bonded_stake(self, ctx: Context, operator_addr: bytes) -> int:
+        """Get the bonded stake of the operator an account owns in udsc, 0 if it has none."""
+        operator = self.storage.operators.get(ctx, operator_addr)
+        return 0 if operator is None else int(operator.tokens)
+
+    # Calls
+
+    @call(
+        0,
+        tx_pb2.MsgCreateValidator,
+        tx_pb2.MsgCreateValidatorResponse,
+        signer="validator_address",
+    )
+    def create_operator(self, ctx: Context, origin: bytes, msg: Any) -> None:
+        """Register an operator with its first bond.
+
+        Raises: InvalidRequest, InvalidCoins, OperatorExists, OperatorsFull, CommissionNegative,
+            CommissionAboveOne, CommissionAboveMaximum, CommissionChangeAboveMaximum,
+            ConsensusKeyTypeRefused, ConsensusKeyExists, SelfDelegationBelowMinimum,
+            InsufficientFunds.
+        Emits: OperatorCreated, Delegated.
+        """
+        amount = parse_bond(msg.value)
+        check_description(msg.description)
+        check_commission(msg.commission)
+        min_self = parse_amount(msg.min_self_delegation)
+        ensure(min_self > 0, InvalidRequest, "minimum self delegation must be a positive integer")
+        ensure(amount >= min_self, SelfDelegationBelowMinimum)
+        ensure(not self.storage.operators.has(ctx, origin), OperatorExists)
+        num_operators = sum(1 for _ in self.storage.operators.keys(ctx))
+        ensure(num_operators < self.get_params(ctx).max_operators, OperatorsFull)
+        consensus_addr = parse_consensus_key(msg.pubkey)
+        ensure(not self.storage.operators_by_key.has(ctx, consensus_addr), ConsensusKeyExists)
+        operator = staking_pb2.Validator(
+            operator_address=encode_operator(origin),
+            consensus_pubkey=msg.pubkey,
+            status=staking_pb2.BOND_STATUS_BONDED,
+            tokens="0",
+            delegator_shares="0",
+            description=msg.description,
+            min_self_delegation=str(min_self),
+        )
+        operator.commission.commission_rates.CopyFrom(msg.commission)
+        operator.commission.update_time.CopyFrom(build_timestamp(ctx.block.time_ns))
+        self.storage.operators.set(ctx, origin, operator)
+        self.storage.operators_by_key.set(ctx, consensus_addr, origin)
+        self._bank.transfer(ctx, origin, BONDED_ADDR, amount)
+        self._bond(ctx, origin, origin, amount)
+        ctx.emit(OperatorCreated(operator.operator_address, f"{amount}{BASE_DENOM}"))
+
+    @call(1, tx_pb2.MsgEditValidator, tx_pb2.MsgEditValidatorResponse, signer="validator_address")
+    def edit_operator(self, ctx: Context, origin: bytes, msg: Any) -> None:
+        """Change description, commission or minimum self delegation.
+
+        Raises: OperatorUnknown, InvalidRequest, CommissionNegative, CommissionAboveMaximum,
+            CommissionChangeTooLarge, CommissionChangedTooSoon, MinSelfDelegationDecreased,
+            SelfDelegationBelowMinimum.
+        Emits: OperatorEdited.
+        """
+        operator = self._get_operator_or_refuse(ctx, origin)
+        for field_name in DESCRIPTION_LIMITS:
+            value = getattr(msg.description, field_name)
+            if value != DO_NOT_MODIFY:
+                setattr(operator.description, field_name, value)
+        check_description(operator.description)
+        if msg.commission_rate:
+            self._change_commission(ctx, operator, parse_fraction(msg.commission_rate))
+        if msg.min_self_delegation:
+            min_self = parse_amount(msg.min_self_delegation)
+            before = int(operator.min_self_delegation)
+            ensure(min_self > before, MinSelfDelegationDecreased)
+            ensure(min_self <= self._get_own_tokens(ctx, origin), SelfDelegationBelowMinimum)
+            operator.min_self_delegation = str(min_self)
+        self.storage.operators.set(ctx, origin, operator)
+        rate = operator.commission.commission_rates.rate
+        ctx.emit(OperatorEdited(rate, operator.min_self_delegation))
+
+    @call(2, tx_pb2.MsgDelegate, tx_pb2.MsgDelegateResponse, signer="delegator_address")
+    def delegate(self, ctx: Context, origin: bytes, msg: Any) -> None:
+        """Bond coins to an operator.
+
+        Raises: InvalidAddress, InvalidCoins, InvalidRequest, OperatorUnknown, InsufficientFunds.
+        Emits: Delegated.
+        """
+        operator_addr = parse_operator_addr(msg.validator_address)
+        amount = parse_bond(msg.amount)
+        self._get_operator_or_refuse(ctx, operator_addr)
+        self._bank.transfer(ctx, origin, BONDED_ADDR, amount)
+        self._bond(ctx, origin, operator_addr, amount)
+
+    @call(4, tx_pb2.MsgUndelegate, tx_pb2.MsgUndelegateResponse, signer="delegator_address")
+    def undelegate(self, ctx: Context, origin: bytes, msg: Any) -> Any:
+        """Start to unbond coins; they are paid out after the unbonding time.
+
+        Raises: InvalidAddress, InvalidCoins, InvalidRequest, OperatorUnknown, DelegationUnknown,
+            SharesInsufficient, UnbondingEntriesFull, SelfDelegationBelowMinimum.
+        Emits: UnbondingStarted.
+        """
+        operator_addr = parse_operator_addr(msg.validator_address)
+        amount = parse_bond(msg.amount)
+        returned = self._unbond(ctx, origin, operator_addr, amount)
+        self._bank.transfer(ctx, BONDED_ADDR, NOT_BONDED_ADDR, returned)
+        params = self.get_params(ctx)
+        completion_ns = ctx.block.time_ns + params.unbonding_seconds * NANOS_PER_SECOND
+        self._add_unbonding(ctx, origin, operator_addr, returned, completion_ns)
+        completion = build_timestamp(completion_ns)
+        ctx.emit(
+            UnbondingStarted(
+                validator=encode_operator(operator_addr),
+                delegator=encode_account(origin),
+                amount=f"{returned}{BASE_DENOM}",
+                completion_time=completion.ToJsonString(),
+            )
+        )
+        return tx_pb2.MsgUndelegateResponse(
+            completion_time=completion, amount=build_coin(BASE_DENOM, returned)
+        )
+
+    @call(
+        5,
+        tx_pb2.MsgCancelUnbondingDelegation,
+        tx_pb2.MsgCancelUnbondingDelegationResponse,
+        signer="delegator_address",
+    )
+    def cancel_unbonding(self, ctx: Context, origin: bytes, msg: Any) -> None:
+        """Bond coins again that are unbonding.
+
+        Raises: InvalidAddress, InvalidCoins, InvalidRequest, OperatorUnknown, UnbondingUnknown.
+        Emits: Delegated, UnbondingCancelled.
+        """
+        operator_addr = parse_operator_addr(msg.validator_address)
+        amount = parse_bond(msg.amount)
+        self._get_operator_or_refuse(ctx, operator_addr)
+        unbonding = self.storage.unbondings.get(ctx, (origin, operator_addr))
+        if unbonding is None:
+            raise UnbondingUnknown()
+        matching = [
+            index
+            for index, entry in enumerate(unbonding.entries)
+            if entry.creation_height == msg.creation_height
+        ]
+        ensure(bool(matching), UnbondingUnknown, f"block height {msg.creation_height}")
+        entry = unbonding.entries[matching[0]]
+        left = int(entry.balance) - amount
+        ensure(left >= 0, InvalidRequest, "amount is greater than the unbonding delegation entry")
+        entry.balance = str(left)
+        if left == 0:
+            del unbonding.entries[matching[0]]
+        self._set_unbonding(ctx, origin, operator_addr, unbonding)
+        self._bank.transfer(ctx, NOT_BONDED_ADDR, BONDED_ADDR, amount)
+        self._bond(ctx, origin, operator_addr, amount)
+        ctx.emit(
+            UnbondingCancelled(
+                validator=msg.validator_address,
+                delegator=msg.delegator_address,
+                amount=f"{amount}{BASE_DENOM}",
+                creation_height=msg.creation_height,
+            )
+        )
+
+    # Steps of the calls
+
+    def _get_operator_or_refuse(self, ctx: Context, operator_addr: bytes) -> Any:
+        operator = self.storage.operators.get(ctx, operator_addr)
+        if operator is None:
+            raise OperatorUnknown()
+        return operator
+
+    def _get_own_tokens(self, ctx: Context, operator_addr: bytes) -> int:
+        operator = self.storage.operators.expect(ctx, operator_addr)
+        own = self.storage.delegations.get(ctx, (operator_addr, operator_addr))
+        if own is None:
+            return 0
+        shares, total = int(own.shares), int(operator.delegator_shares)
+        return compute_tokens(shares, int(operator.tokens), total)
+
+    def _change_commission(self, ctx: Context, operator: Any, rate: int) -> None:
+        rates = operator.commission.commission_rates
+        changed_seconds = operator.commission.update_time.seconds
+        is_late_enough = ctx.block.time_seconds - changed_seconds >= COMMISSION_CHANGE_SECONDS
+        ensure(is_late_enough, CommissionChangedTooSoon)
+        ensure(rate >= 0, CommissionNegative)
+        ensure(rate <= int(rates.max_rate), CommissionAboveMaximum)
+        is_small = rate - int(rates.rate) <= int(rates.max_change_rate)
+        ensure(is_small, CommissionChangeTooLarge)
+        rates.rate = str(rate)
+        operator.commission.update_time.CopyFrom(build_timestamp(ctx.block.time_ns))
+
+    def _bond(self, ctx: Context, delegator: bytes, operator_addr: bytes, amount: int) -> None:
+        """Give shares for coins that are in the bonded pool already."""
+        operator = self.storage.operators.expect(ctx, operator_addr)
+        tokens, total = int(operator.tokens), int(operator.delegator_shares)
+        shares = compute_shares(amount, tokens, total)
+        operator.tokens, operator.delegator_shares = str(tokens + amount), str(total + shares)
+        self.storage.operators.set(ctx, operator_addr, operator)
+        delegation = self.storage.delegations.get(ctx, (delegator, operator_addr))
+        if delegation is None:
+            delegation = staking_pb2.Delegation(
+                delegator_address=encode_account(delegator),
+                validator_address=encode_operator(operator_addr),
+                shares="0",
+            )
+            self.storage.delegations_by_operator.add(ctx, (operator_addr, delegator))
+        delegation.shares = str(int(delegation.shares) + shares)
+        self.storage.delegations.set(ctx, (delegator, operator_addr), delegation)
+        ctx.emit(
+            Delegated(
+                validator=delegation.validator_address,
+                delegator=delegation.delegator_address,
+                amount=f"{amount}{BASE_DENOM}",
+                new_shares=str(shares),
+            )
+        )
+
+    def _unbond(self, ctx: Context, delegator: bytes, operator_addr: bytes, amount: int) -> int:
+        """Take shares worth `amount` away; returns the coins they are worth."""
+        operator = self._get_operator_or_refuse(ctx, operator_addr)
+        delegation = self.storage.delegations.get(ctx, (delegator, operator_addr))
+        if delegation is None:
+            raise DelegationUnknown()
+        tokens, total = int(operator.tokens), int(operator.delegator_shares)
+        held = int(delegation.shares)
+        shares = compute_shares(amount, tokens, total)
+        ensure(shares <= held, SharesInsufficient, f"{amount}{BASE_DENOM} is more than delegated")
+        returned = compute_tokens(shares, tokens, total)
+        operator.tokens, operator.delegator_shares = str(tokens - returned), str(total - shares)
+        if held == shares:
+            self.storage.delegations.delete(ctx, (delegator, operator_addr))
+            self.storage.delegations_by_operator.remove(ctx, (operator_addr, delegator))
+        else:
+            delegation.shares = str(held - shares)
+            self.storage.delegations.set(ctx, (delegator, operator_addr), delegation)
+        if total == shares:
+            self.storage.operators.delete(ctx, operator_addr)
+            consensus_addr = parse_consensus_key(operator.consensus_pubkey)
+            self.storage.operators_by_key.delete(ctx, consensus_addr)
+            return returned
+        self.storage.operators.set(ctx, operator_addr, operator)
+        if delegator == operator_addr:
+            own_tokens = self._get_own_tokens(ctx, operator_addr)
+            is_enough = own_tokens >= int(operator.min_self_delegation)
+            ensure(is_enough, SelfDelegationBelowMinimum)
+        return returned
+
+    def _add_unbonding(
+        self,
+        ctx: Context,
+        delegator: bytes,
+        operator_addr: bytes,
+        amount: int,
+        completion_ns: int,
+    ) -> None:
+        unbonding = self.storage.unbondings.get(ctx, (delegator, operator_addr))
+        if unbonding is None:
+            unbonding = staking_pb2.UnbondingDelegation(
+                delegator_address=encode_account(delegator),
+                validator_address=encode_operator(operator_addr),
+            )
+        max_entries = self.get_params(ctx).max_entries
+        ensure(len(unbonding.entries) < max_entries, UnbondingEntriesFull)
+        unbonding_id = self.storage.next_unbonding_id.get_or(ctx, 1)
+        self.storage.next_unbonding_id.set(ctx, unbonding_id + 1)
+        unbonding.entries.add(
+            creation_height=ctx.height,
+            completion_time=build_timestamp(completion_ns),
+            initial_balance=str(amount),
+            balance=str(amount),
+            unbonding_id=unbonding_id,
+        )
+        self._set_unbonding(ctx, delegator, operator_addr, unbonding)
+        self.storage.unbonding_queue.add(ctx, (completion_ns, delegator, operator_addr))
+
+    def _set_unbonding(
+        self, ctx: Context, delegator: bytes, operator_addr: bytes, unbonding: Any
+    ) -> None:
+        if unbonding.entries:
+            self.storage.unbondings.set(ctx, (delegator, operator_addr), unbonding)
+            self.storage.unbondings_by_operator.add(ctx, (operator_addr, delegator))
+        else:
+            self.storage.unbondings.delete(ctx, (delegator, operator_addr))
+            self.storage.unbondings_by_operator.remove(ctx, (operator_addr, delegator))
+
+    # Hooks
+
+    def end_block(self, ctx: Context) -> None:
+        self.process_mature_unbondings(ctx)
+
+    def process_mature_unbondings(self, ctx: Context) -> None:
+        """Pay out what finished unbonding, oldest first, a bounded number a block.
+
+        Emits: UnbondingCompleted.
+        """
+        mature: list[tuple[int, bytes, bytes]] = []
+        for key in self.storage.unbonding_queue.iterate(ctx):
+            if key[0] > ctx.block.time_ns or len(mature) == MAX_MATURE_PER_BLOCK:
+                break
+            mature.append(key)
+        for key in mature:
+            self.storage.unbonding_queue.remove(ctx, key)
+            self._pay_out(ctx, key[1], key[2])
+
+    def _pay_out(self, ctx: Context, delegator: bytes, operator_addr: bytes) -> None:
+        unbonding = self.storage.unbondings.get(ctx, (delegator, operator_addr))
+        if unbonding is None:
+            return
+        now_ns = ctx.block.time_ns
+        due = [entry for entry in unbonding.entries if get_entry_time_ns(entry) <= now_ns]
+        amount = sum(int(entry.balance) for entry in due)
+        later = [entry for entry in unbonding.entries if get_entry_time_ns(entry) > now_ns]
+        left = staking_pb2.UnbondingDelegation(
+            delegator_address=unbonding.delegator_address,
+            validator_address=unbonding.validator_address,
+            entries=later,
+        )
+        self._set_unbonding(ctx, delegator, operator_addr, left)
+        if amount:
+            self._bank.transfer(ctx, NOT_BONDED_ADDR, delegator, amount)
+            ctx.emit(
+                UnbondingCompleted(
+                    validator=unbonding.validator_address,
+                    delegator=unbonding.delegator_address,
+                    amount=f"{amount}{BASE_DENOM}",
+                )
+            )
+
+    # Genesis and invariants
+
+    def process_genesis(self, ctx: Context) -> None:
+        if self.storage.params.get(ctx) is None:
+            self.storage.params.set(ctx, StakingParams())
+
+    @invariant
+    def check_pools(self, ctx: Context) -> None:
+        """The pools hold what operators and unbondings add up to."""
+        bonded = sum(int(operator.tokens) for _, operator in self.storage.operators.iterate(ctx))
+        unbonding = sum(
+            int(entry.balance)
+            for _, delegation in self.storage.unbondings.iterate(ctx)
+            for entry in delegation.entries
+        )
+        held = self._bank.get_balance(ctx, BONDED_ADDR)
+        held_unbonding = self._bank.get_balance(ctx, NOT_BONDED_ADDR)
+        if (bonded, unbonding) != (held, held_unbonding):
+            raise InvariantBroken(
+                f"staking: bonded {bonded} and unbonding {unbonding} udsc, but the pools hold "
+                f"{held} and {held_unbonding} udsc"
+            )
+
+    @invariant
+    def check_shares(self, ctx: Context) -> None:
+        """The shares of an operator's delegations add up to its total."""
+        sums: dict[bytes, int] = {}
+        for (_, operator_addr), delegation in self.storage.delegations.iterate(ctx):
+            sums[operator_addr] = sums.get(operator_addr, 0) + int(delegation.shares)
+        for operator_addr, operator in self.storage.operators.iterate(ctx):
+            if sums.pop(operator_addr, 0) != int(operator.delegator_shares):
+                text = operator.operator_address
+                raise InvariantBroken(f"staking: shares of {text} do not add up")
+        if sums:
+            raise InvariantBroken("staking: a delegation names an operator that is not there")
+
+
+def parse_bond(coin: Any) -> int:
+    """Parse an amount of the bond denomination.
+
+    Raises: InvalidCoins, InvalidRequest.
+    """
+    denom, amount = parse_coin(coin)
+    ensure(
+        denom == BASE_DENOM,
+        InvalidRequest,
+        f"invalid coin denomination: got {denom}, expected {BASE_DENOM}",
+    )
+    return amount
+
+
+def parse_operator_addr(text: str) -> bytes:
+    """Decode an operator address.
+
+    Raises: InvalidAddress.
+    """
+    try:
+        return decode_operator(text)
+    except AddressError as error:
+        raise InvalidAddress(f"invalid validator address: {error}") from error
+
+
+def parse_consensus_key(packed: Any) -> bytes:
+    """Get the consensus address of a packed ed25519 key.
+
+    Raises: ConsensusKeyTypeRefused, InvalidRequest.
+    """
+    got = f"got: {packed.type_url}, expected: {ED25519_TYPE_URL}"
+    ensure(packed.type_url == ED25519_TYPE_URL, ConsensusKeyTypeRefused, got)
+    try:
+        key: bytes = keys_pb2.PubKey.FromString(packed.value).key
+    except DecodeError as error:
+        raise InvalidRequest("consensus public key does not parse") from error
+    ensure(len(key) == 32, InvalidRequest, f"consensus public key has {len(key)} bytes")
+    return compute_consensus_address(key)
+
+
+def check_description(description: Any) -> None:
+    """Check that no field is too long and the moniker is there.
+
+    Raises: InvalidRequest.
+    """
+    ensure(bool(description.moniker), InvalidRequest, "empty description")
+    for field_name, limit in DESCRIPTION_LIMITS.items():
+        length = len(getattr(description, field_name))
+        text = f"invalid {field_name} length; got: {length}, max: {limit}"
+        ensure(length <= limit, InvalidRequest, text)
+
+
+def check_commission(rates: Any) -> None:
+    """Check rate <= max rate <= 1 and max change <= max rate.
+
+    Raises: InvalidRequest, CommissionNegative, CommissionAboveOne, CommissionAboveMaximum,
+        CommissionChangeAboveMaximum.
+    """
+    rate = parse_fraction(rates.rate)
+    max_rate = parse_fraction(rates.max_rate)
+    max_change = parse_fraction(rates.max_change_rate)
+    ensure(min(rate, max_rate, max_change) >= 0, CommissionNegative)
+    ensure(max_rate <= DECIMALS_18, CommissionAboveOne)
+    ensure(rate <= max_rate, CommissionAboveMaximum)
+    ensure(max_change <= max_rate, CommissionChangeAboveMaximum)

@@ -1,0 +1,169 @@
+"""What can be asked of staking, in the shape Cosmos clients expect."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cosmos.staking.v1beta1 import query_pb2, staking_pb2
+
+from node.pallets.accounts.pallet import parse_query_addr
+from node.pallets.bank.types import BalancesRead
+from node.pallets.staking.shares import compute_tokens
+from node.pallets.staking.types import BONDED_POOL, NOT_BONDED_POOL, StakingSchema
+from node.runtime.addresses import (
+    AddressError,
+    compute_module_address,
+    decode_operator,
+)
+from node.runtime.coins import BASE_DENOM, build_coin
+from node.runtime.context import Context
+from node.runtime.errors import QueryInvalid, QueryNotFound
+from node.runtime.paging import paginate, paginate_keys
+from node.runtime.pallet import Pallet, query
+
+STATUS_NAMES = tuple(staking_pb2.BondStatus.keys())
+
+
+def parse_operator(text: str) -> bytes:
+    """Decode the operator address of a query.
+
+    Raises: QueryInvalid.
+    """
+    if not text:
+        raise QueryInvalid("validator address cannot be empty")
+    try:
+        return decode_operator(text)
+    except AddressError as error:
+        raise QueryInvalid(f"invalid validator address: {error}") from error
+
+
+class StakingQueries(Pallet[StakingSchema]):
+    """Read-only half of the staking pallet."""
+
+    _bank: BalancesRead
+
+    def _get_operator(self, ctx: Context, text: str) -> Any:
+        operator = self.storage.operators.get(ctx, parse_operator(text))
+        if operator is None:
+            raise QueryNotFound(f"validator {text} not found")
+        return operator
+
+    def _build_response(self, ctx: Context, delegation: Any) -> Any:
+        operator = self._get_operator(ctx, delegation.validator_address)
+        tokens = compute_tokens(
+            int(delegation.shares), int(operator.tokens), int(operator.delegator_shares)
+        )
+        return staking_pb2.DelegationResponse(
+            delegation=delegation, balance=build_coin(BASE_DENOM, tokens)
+        )
+
+    @query("Validators")
+    def query_validators(self, ctx: Context, request: Any) -> Any:
+        """Answer operators, all or by status."""
+        if request.status and request.status not in STATUS_NAMES:
+            raise QueryInvalid(f"invalid validator status {request.status}")
+        wanted = staking_pb2.BondStatus.Value(request.status) if request.status else None
+        entries, page = paginate(
+            ctx,
+            self.storage.operators,
+            request.pagination,
+            keep=lambda _, operator: wanted is None or operator.status == wanted,
+        )
+        operators = [operator for _, operator in entries]
+        return query_pb2.QueryValidatorsResponse(validators=operators, pagination=page)
+
+    @query("Validator")
+    def query_validator(self, ctx: Context, request: Any) -> Any:
+        """Answer one operator."""
+        operator = self._get_operator(ctx, request.validator_addr)
+        return query_pb2.QueryValidatorResponse(validator=operator)
+
+    @query("Delegation")
+    def query_delegation(self, ctx: Context, request: Any) -> Any:
+        """Answer one delegation."""
+        key = (parse_query_addr(request.delegator_addr), parse_operator(request.validator_addr))
+        delegation = self.storage.delegations.get(ctx, key)
+        if delegation is None:
+            raise QueryNotFound(
+                f"delegation with delegator {request.delegator_addr} not found for validator "
+                f"{request.validator_addr}"
+            )
+        response = self._build_response(ctx, delegation)
+        return query_pb2.QueryDelegationResponse(delegation_response=response)
+
+    @query("DelegatorDelegations")
+    def query_delegator_delegations(self, ctx: Context, request: Any) -> Any:
+        """Answer what an account has delegated."""
+        scope = (parse_query_addr(request.delegator_addr),)
+        entries, page = paginate(ctx, self.storage.delegations, request.pagination, scope)
+        responses = [self._build_response(ctx, delegation) for _, delegation in entries]
+        return query_pb2.QueryDelegatorDelegationsResponse(
+            delegation_responses=responses, pagination=page
+        )
+
+    @query("ValidatorDelegations")
+    def query_validator_delegations(self, ctx: Context, request: Any) -> Any:
+        """Answer what an operator was delegated."""
+        scope = (parse_operator(request.validator_addr),)
+        index = self.storage.delegations_by_operator
+        keys, page = paginate_keys(ctx, index, request.pagination, scope)
+        delegations = [self.storage.delegations.expect(ctx, (who, op)) for op, who in keys]
+        responses = [self._build_response(ctx, delegation) for delegation in delegations]
+        return query_pb2.QueryValidatorDelegationsResponse(
+            delegation_responses=responses, pagination=page
+        )
+
+    @query("UnbondingDelegation")
+    def query_unbonding_delegation(self, ctx: Context, request: Any) -> Any:
+        """Answer what an account unbonds from an operator."""
+        key = (parse_query_addr(request.delegator_addr), parse_operator(request.validator_addr))
+        unbonding = self.storage.unbondings.get(ctx, key)
+        if unbonding is None:
+            raise QueryNotFound(
+                f"unbonding delegation with delegator {request.delegator_addr} not found for "
+                f"validator {request.validator_addr}"
+            )
+        return query_pb2.QueryUnbondingDelegationResponse(unbond=unbonding)
+
+    @query("DelegatorUnbondingDelegations")
+    def query_delegator_unbondings(self, ctx: Context, request: Any) -> Any:
+        """Answer everything an account unbonds."""
+        scope = (parse_query_addr(request.delegator_addr),)
+        entries, page = paginate(ctx, self.storage.unbondings, request.pagination, scope)
+        unbondings = [unbonding for _, unbonding in entries]
+        return query_pb2.QueryDelegatorUnbondingDelegationsResponse(
+            unbonding_responses=unbondings, pagination=page
+        )
+
+    @query("ValidatorUnbondingDelegations")
+    def query_validator_unbondings(self, ctx: Context, request: Any) -> Any:
+        """Answer everything that unbonds from an operator."""
+        scope = (parse_operator(request.validator_addr),)
+        index = self.storage.unbondings_by_operator
+        keys, page = paginate_keys(ctx, index, request.pagination, scope)
+        unbondings = [self.storage.unbondings.expect(ctx, (who, op)) for op, who in keys]
+        return query_pb2.QueryValidatorUnbondingDelegationsResponse(
+            unbonding_responses=unbondings, pagination=page
+        )
+
+    @query("DelegatorValidators")
+    def query_delegator_validators(self, ctx: Context, request: Any) -> Any:
+        """Answer the operators an account has delegated to."""
+        scope = (parse_query_addr(request.delegator_addr),)
+        entries, page = paginate(ctx, self.storage.delegations, request.pagination, scope)
+        operators = [self.storage.operators.expect(ctx, op) for (_, op), _ in entries]
+        return query_pb2.QueryDelegatorValidatorsResponse(validators=operators, pagination=page)
+
+    @query("Pool")
+    def query_pool(self, ctx: Context, request: Any) -> Any:
+        """Answer how much is bonded and how much is unbonding."""
+        bonded = self._bank.get_balance(ctx, compute_module_address(BONDED_POOL))
+        unbonding = self._bank.get_balance(ctx, compute_module_address(NOT_BONDED_POOL))
+        pool = staking_pb2.Pool(bonded_tokens=str(bonded), not_bonded_tokens=str(unbonding))
+        return query_pb2.QueryPoolResponse(pool=pool)
+
+    @query("Params")
+    def query_params(self, ctx: Context, request: Any) -> Any:
+        """Answer the parameters."""
+        params = self.storage.params.expect(ctx).to_message()
+        return query_pb2.QueryParamsResponse(params=params)

@@ -1,0 +1,166 @@
+"""Schema, parameters and events of staking, and the capability other pallets take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+from cosmos.staking.v1beta1 import staking_pb2
+from google.protobuf import timestamp_pb2
+
+from node.runtime.codecs import ADDRESS, U64, ProtoCodec, pair, triple
+from node.runtime.coins import BASE_DENOM
+from node.runtime.context import NANOS_PER_SECOND, Context
+from node.runtime.events import Event
+from node.runtime.params import Params, ParamsCodec, bounded
+from node.runtime.storage import Item, KeySet, Map, Schema
+
+BONDED_POOL = "bonded_tokens_pool"
+NOT_BONDED_POOL = "not_bonded_tokens_pool"
+DAY_SECONDS = 24 * 3600
+DEFAULT_UNBONDING_SECONDS = 21 * DAY_SECONDS
+MAX_MATURE_PER_BLOCK = 1_000
+"""Unbondings paid out in one block; the rest follow in the next."""
+
+COMMISSION_CHANGE_SECONDS = DAY_SECONDS
+DO_NOT_MODIFY = "[do-not-modify]"
+DESCRIPTION_LIMITS = {
+    "moniker": 70,
+    "identity": 3_000,
+    "website": 140,
+    "security_contact": 140,
+    "details": 280,
+}
+"""Characters."""
+
+
+@dataclass(frozen=True)
+class StakingParams(Params):
+    """How stake is unbonded and how many operators there may be."""
+
+    message_class: ClassVar[Any] = staking_pb2.Params
+
+    unbonding_seconds: int = bounded(DEFAULT_UNBONDING_SECONDS, low=1, high=365 * DAY_SECONDS)
+    max_operators: int = bounded(100, low=1, high=1_000)
+    max_entries: int = bounded(7, low=1, high=100)
+
+    def to_message(self) -> Any:
+        message = staking_pb2.Params(
+            max_validators=self.max_operators,
+            max_entries=self.max_entries,
+            bond_denom=BASE_DENOM,
+            min_commission_rate="0",
+        )
+        message.unbonding_time.seconds = self.unbonding_seconds
+        return message
+
+    @classmethod
+    def from_message(cls, message: Any) -> StakingParams:
+        return cls(message.unbonding_time.seconds, message.max_validators, message.max_entries)
+
+
+class StakingSchema(Schema):
+    """Storage of staking; prefixes as in the Cosmos SDK. Addresses are account addresses."""
+
+    operators: Map[bytes, Any] = Map(0x21, "operators", ADDRESS, ProtoCodec(staking_pb2.Validator))
+    operators_by_key = Map(0x22, "operators_by_consensus_addr", ADDRESS, ADDRESS)
+    delegations: Map[tuple[bytes, bytes], Any] = Map(
+        0x31, "delegations", pair(ADDRESS, ADDRESS), ProtoCodec(staking_pb2.Delegation)
+    )
+    unbondings: Map[tuple[bytes, bytes], Any] = Map(
+        0x32, "unbondings", pair(ADDRESS, ADDRESS), ProtoCodec(staking_pb2.UnbondingDelegation)
+    )
+    unbondings_by_operator = KeySet(0x33, "unbondings_by_operator", pair(ADDRESS, ADDRESS))
+    next_unbonding_id: Item[int] = Item(0x37, "next_unbonding_id", U64)
+    unbonding_queue = KeySet(0x41, "unbonding_queue", triple(U64, ADDRESS, ADDRESS))
+    params = Item(0x51, "params", ParamsCodec(StakingParams))
+    delegations_by_operator = KeySet(0x71, "delegations_by_operator", pair(ADDRESS, ADDRESS))
+
+
+@dataclass(frozen=True)
+class OperatorCreated(Event):
+    """An operator registered with a first bond."""
+
+    abci_type: ClassVar[str] = "create_validator"
+    validator: str
+    amount: str
+
+
+@dataclass(frozen=True)
+class OperatorEdited(Event):
+    """An operator changed its description, commission or minimum."""
+
+    abci_type: ClassVar[str] = "edit_validator"
+    commission_rate: str
+    min_self_delegation: str
+
+
+@dataclass(frozen=True)
+class Delegated(Event):
+    """Coins were bonded to an operator."""
+
+    abci_type: ClassVar[str] = "delegate"
+    validator: str
+    delegator: str
+    amount: str
+    new_shares: str
+
+
+@dataclass(frozen=True)
+class UnbondingStarted(Event):
+    """Coins began to unbond; `completion_time` is RFC 3339."""
+
+    abci_type: ClassVar[str] = "unbond"
+    validator: str
+    delegator: str
+    amount: str
+    completion_time: str
+
+
+@dataclass(frozen=True)
+class UnbondingCancelled(Event):
+    """Coins that were unbonding are bonded again."""
+
+    abci_type: ClassVar[str] = "cancel_unbonding_delegation"
+    validator: str
+    delegator: str
+    amount: str
+    creation_height: int
+
+
+@dataclass(frozen=True)
+class UnbondingCompleted(Event):
+    """Unbonded coins were paid out."""
+
+    abci_type: ClassVar[str] = "complete_unbonding"
+    validator: str
+    delegator: str
+    amount: str
+
+
+STAKING_EVENTS: tuple[type[Event], ...] = (
+    OperatorCreated,
+    OperatorEdited,
+    Delegated,
+    UnbondingStarted,
+    UnbondingCancelled,
+    UnbondingCompleted,
+)
+
+
+class OperatorStake(Protocol):
+    """Bonded stake, own and delegated, of the operator an account owns; 0 if it has none."""
+
+    def get_bonded_stake(self, ctx: Context, operator_addr: bytes) -> int: ...
+
+
+def build_timestamp(time_ns: int) -> Any:
+    """Build a protobuf timestamp."""
+    seconds, nanos = divmod(time_ns, NANOS_PER_SECOND)
+    return timestamp_pb2.Timestamp(seconds=seconds, nanos=nanos)
+
+
+def get_entry_time_ns(entry: Any) -> int:
+    """Get the completion time of an unbonding entry in nanoseconds."""
+    time = entry.completion_time
+    return int(time.seconds) * NANOS_PER_SECOND + int(time.nanos)
