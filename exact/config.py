@@ -54,7 +54,7 @@ class ModelConfig:
     num_layers: int = 2
     num_heads: int = 4
     mlp_ratio: int = 4
-    tied_head: bool = False
+    tied_head: bool = True
     operand_max: int = 511
     block_size: int = 64
     family: str = "gpt"
@@ -129,8 +129,8 @@ class OptimiserConfig:
     """
 
     learning_rate: float = to_float32(4_000_000)
-    beta1: float = to_float32(900_000_000)
-    beta2: float = to_float32(990_000_000)
+    beta1: float = to_float32(800_000_000)
+    beta2: float = to_float32(950_000_000)
     epsilon: float = to_float32(10)
     weight_decay: float = 0.0
     warmup_steps: int = 0

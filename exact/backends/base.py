@@ -69,6 +69,8 @@ class Backend(ABC):
         if batches.shape[1] != program.batch_size:
             raise InvalidState(f"{batches.shape[1]} sequences a step, not {program.batch_size}")
         result, nanonats = self._train(program, interval, batches)
+        for losses in nanonats:
+            _ensure_losses(losses)
         self.losses = _compute_mean_losses(nanonats)
         for name, tensor in result.items():
             if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
@@ -99,7 +101,9 @@ class Backend(ABC):
         for start in range(0, len(tokens), EVALUATE_BATCH):
             batch = tokens[start : start + EVALUATE_BATCH]
             env = self._evaluate(program, loaded, batch[:, :-1], batch[:, 1:])
-            sums.append(self._to_numpy(env[LOSSES]).sum(axis=1, dtype=np.int64))
+            nanonats = self._to_numpy(env[LOSSES])
+            _ensure_losses(nanonats)
+            sums.append(nanonats.sum(axis=1, dtype=np.int64))
         return np.concatenate(sums)
 
     def compute_logits(self, program: Program, params: State, tokens: np.ndarray) -> np.ndarray:
@@ -181,8 +185,12 @@ class Backend(ABC):
     def _execute(
         self, program: Program, ops: Sequence[Op], env: Environment, keep: set[str]
     ) -> None:
-        dead_names = self._get_last_uses(ops)
         self._begin(program)
+        with np.errstate(all="ignore"):
+            self._execute_ops(ops, env, keep)
+
+    def _execute_ops(self, ops: Sequence[Op], env: Environment, keep: set[str]) -> None:
+        dead_names = self._get_last_uses(ops)
         for op, dead in zip(ops, dead_names, strict=True):
             results = self._get_kernel(op.kind)(op.attributes, *[env[n] for n in op.inputs])
             for name, result in zip(op.outputs, results, strict=True):
@@ -264,6 +272,12 @@ _ADAMW_FIELDS = ("learning_rate", "beta1", "beta2", "epsilon", "weight_decay", "
 def _compute_mean_losses(nanonats: list[np.ndarray]) -> np.ndarray:
     totals = [int(losses.sum(dtype=np.int64)) / (losses.size * NANO) for losses in nanonats]
     return np.array(totals, np.float64).astype(np.float32)
+
+
+def _ensure_losses(nanonats: np.ndarray) -> None:
+    """Refuse the loss that stands for NaN; true losses are not below zero by more than rounding."""
+    if nanonats.size and nanonats.min() < -NANO:
+        raise InvalidStep("a loss is a NaN or an infinity")
 
 
 def _ensure_tokens(program: Program, tokens: np.ndarray, num_dims: int) -> None:

@@ -21,7 +21,8 @@ from exact.state import PARAM_PREFIX, State
 
 NORM_EPSILON = float(np.float32(1e-6))
 EMBEDDING_STD = 0.5
-TIED_EMBEDDING_STD = 0.02
+# Logits of a tied head begin with this standard deviation: 0.8 learned fastest of 0.16 .. 1.2.
+TIED_LOGIT_STD = 0.8
 
 
 def compute_param_shapes(model: ModelConfig) -> dict[str, tuple[int, ...]]:
@@ -60,7 +61,7 @@ def init_params(model: ModelConfig, seed: int) -> State:
 
 def _get_std(model: ModelConfig, name: str) -> float:
     if name == "embedding":
-        return TIED_EMBEDDING_STD if model.tied_head else EMBEDDING_STD
+        return TIED_LOGIT_STD / math.sqrt(model.d_model) if model.tied_head else EMBEDDING_STD
     return 1.0 / math.sqrt(model.d_model)
 
 

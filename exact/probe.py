@@ -1,0 +1,103 @@
+"""Golden-trace self-test: does this device reproduce the published bits of a small training?
+
+A participant runs it before registering. The program touches every operation, blocks that do not
+divide the widths, the clip and the weight decay; its step roots are constants of this file, so a
+device that rounds anything differently is told at which step.
+"""
+
+import numpy as np
+
+from exact.backends.base import Backend
+from exact.config import ModelConfig, OptimiserConfig, to_float32
+from exact.counter import compute_words, derive_key
+from exact.errors import InvalidStep, UnfaithfulDevice
+from exact.families import build_program, fresh_optimiser, init_params
+from exact.program import Program
+from exact.state import State, compute_state_root, compute_trace_root, interval_root
+
+PROBE_SEED = 7
+PROBE_STEPS = 4
+PROBE_BATCH = 3
+PROBE_MODEL = ModelConfig(
+    vocab_size=256, context_length=72, d_model=80, num_layers=2, num_heads=2, mlp_ratio=2
+)
+PROBE_OPTIMISER = OptimiserConfig(
+    learning_rate=to_float32(10_000_000),
+    weight_decay=to_float32(100_000_000),
+    warmup_steps=2,
+    gradient_clip=to_float32(500_000_000),
+)
+# State roots after 0, 1, 2 ... steps, made by the numpy definition.
+GOLDEN_STEP_ROOTS: tuple[str, ...] = (
+    "0ec07b2115ed5509b8054eb7743dd9c980e81468d54467f1b979b639eb4bfae1",
+    "fc3c4cd1869574e01b1e7365aa5a1191294573d716a6a673937040d0e2ac2832",
+    "928c51d17834386b5765324287db424b5a8d92fbe3a957af2a7dc2744a73867c",
+    "427ba3436a3868292af9ada391c7d6b527c2015554a2106bf3615ec00476f8b2",
+    "c1e776a0c695790b1b3f0b684cabe4eef2b3d34355936a4d222f91e0808ba600",
+)
+# Root of {"nanonats": losses of the probe's sequences under the last weights}.
+GOLDEN_LOSS_ROOT = "de3b6a352db6658532fc1926db839678477ab1973bec2a4e50706893ca47e3c5"
+
+
+def build_probe() -> tuple[Program, State, np.ndarray]:
+    """Build the probe's program, first state and batches.
+
+    Returns:
+        (program, interval state, int64 [steps, batch, context + 1]).
+    """
+    program = build_program(PROBE_MODEL, PROBE_OPTIMISER, PROBE_BATCH)
+    state = init_params(PROBE_MODEL, PROBE_SEED)
+    state.update(fresh_optimiser(state))
+    shape = (PROBE_STEPS, PROBE_BATCH, PROBE_MODEL.context_length + 1)
+    words = compute_words(derive_key(PROBE_SEED, "probe"), 0, int(np.prod(shape)))
+    # Repeated bytes give something to learn, and duplicate rows to the embedding's gradient.
+    tokens = (words % np.uint64(PROBE_MODEL.vocab_size)).astype(np.int64) & 0x5F
+    return program, state, tokens.reshape(shape)
+
+
+def compute_probe_roots(backend: Backend) -> tuple[list[str], str]:
+    """Run the probe.
+
+    Returns:
+        (state roots after each step, the losses' root), hexadecimal.
+
+    Raises:
+        InvalidStep: the device produced a NaN or an infinity.
+    """
+    program, state, batches = build_probe()
+    roots = [interval_root(state).hex()]
+    for batch in batches:
+        state = backend.train_interval(program, state, batch[None])
+        roots.append(interval_root(state).hex())
+    losses = backend.sequence_losses(program, state, batches.reshape(-1, batches.shape[-1]))
+    return roots, compute_state_root({"nanonats": losses}).hex()
+
+
+def ensure_faithful(backend: Backend) -> bytes:
+    """Refuse a device that does not reproduce the golden trace.
+
+    Args:
+        backend: from `load_backend`.
+
+    Returns:
+        The probe's trace root, 32 bytes.
+
+    Raises:
+        UnfaithfulDevice: the message names the first step that differs.
+    """
+    try:
+        roots, loss_root = compute_probe_roots(backend)
+    except InvalidStep as error:
+        raise UnfaithfulDevice(f"the golden trace is invalid on this device: {error}") from error
+    for step, (root, golden) in enumerate(zip(roots, GOLDEN_STEP_ROOTS, strict=True)):
+        if root != golden:
+            raise UnfaithfulDevice(
+                f"backend {backend.name} on this device does not reproduce the golden trace: "
+                f"step {step} gives {root}, expected {golden}. Its arithmetic is not that of the "
+                f"protocol; every audit would fail."
+            )
+    if loss_root != GOLDEN_LOSS_ROOT:
+        raise UnfaithfulDevice(
+            f"backend {backend.name} on this device computes other losses than the golden ones"
+        )
+    return compute_trace_root([bytes.fromhex(root) for root in roots])

@@ -1,0 +1,123 @@
+"""Golden traces: both backends, thread counts and instruction sets give the published roots.
+
+`tests/vectors/exact/traces.json` maps a case of `helpers.CASES` to the interval-state roots after
+0, 1, 2 ... steps, the losses' float32 bytes and the sequence losses. Made by the definition; it
+changes only with the definition, which every run on the chain depends on.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from exact import probe
+from exact.backends import load_backend
+from exact.backends.base import Backend
+from exact.errors import UnfaithfulDevice
+from exact.program import Attributes
+from exact.state import compute_trace_root, interval_root
+from tests.exact.helpers import CASES, build_case
+
+ROOT = Path(__file__).parents[2]
+VECTORS = ROOT / "tests/vectors/exact/traces.json"
+NUM_STEPS = 3
+
+
+def compute_trace(backend: Backend, name: str) -> dict[str, Any]:
+    program, state, batches = build_case(*CASES[name], num_steps=NUM_STEPS)
+    roots = [interval_root(state)]
+    losses = b""
+    for batch in batches:
+        state = backend.train_interval(program, state, batch[None])
+        roots.append(interval_root(state))
+        losses += backend.losses.astype("<f4").tobytes()
+    sums = backend.sequence_losses(program, state, batches[0])
+    return {
+        "roots": [root.hex() for root in roots],
+        "trace_root": compute_trace_root(roots).hex(),
+        "losses": losses.hex(),
+        "nanonats": [int(total) for total in sums],
+    }
+
+
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+@pytest.mark.parametrize("name", CASES)
+def test_golden_trace(name: str, backend: str) -> None:
+    golden = json.loads(VECTORS.read_text())[name]
+    assert compute_trace(load_backend(backend), name) == golden
+
+
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+def test_probe(backend: str) -> None:
+    root = probe.ensure_faithful(load_backend(backend))
+    assert root == compute_trace_root([bytes.fromhex(r) for r in probe.GOLDEN_STEP_ROOTS])
+
+
+def test_invalid_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = load_backend("numpy")
+    original = backend._get_kernel("add")
+
+    def add_with_one_bit_wrong(attributes: Attributes, a: Any, b: Any) -> Any:
+        (c,) = original(attributes, a, b)
+        c.reshape(-1)[0] = np.nextafter(c.reshape(-1)[0], np.float32(9))
+        return (c,)
+
+    monkeypatch.setattr(backend, "op_add", add_with_one_bit_wrong)
+    with pytest.raises(UnfaithfulDevice, match="step 1 gives"):
+        probe.ensure_faithful(backend)
+
+
+ENVIRONMENTS = {
+    "one-thread": {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+    "two-threads": {"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"},
+    "baseline": {"ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE"},
+    "avx2": {"ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "AVX2", "OMP_NUM_THREADS": "2"},
+    "numpy-baseline": {
+        "NPY_DISABLE_CPU_FEATURES": "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL "
+        "AVX512_ICL AVX512_SPR AVX2 FMA3 X86_V3 X86_V4",
+        "OPENBLAS_CORETYPE": "Prescott",
+    },
+    "openblas-haswell": {"OPENBLAS_CORETYPE": "Haswell", "OPENBLAS_NUM_THREADS": "2"},
+}
+
+SCRIPT = """
+import sys, warnings
+warnings.simplefilter("ignore")
+from exact import probe
+from exact.backends import load_backend
+print(probe.ensure_faithful(load_backend(sys.argv[1])).hex())
+"""
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_other_instruction_sets(name: str) -> None:
+    backend = "numpy" if name.startswith(("numpy", "openblas")) else "torch"
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, backend],
+        cwd=ROOT,
+        env={**os.environ, **ENVIRONMENTS[name], "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    golden = compute_trace_root([bytes.fromhex(r) for r in probe.GOLDEN_STEP_ROOTS])
+    assert done.stdout.split()[-1] == golden.hex()
+
+
+def write_vectors() -> None:
+    """Make the vectors again from the definition: `python -m tests.exact.test_golden`."""
+    backend = load_backend("numpy")
+    traces = {name: compute_trace(backend, name) for name in CASES}
+    VECTORS.parent.mkdir(parents=True, exist_ok=True)
+    VECTORS.write_text(json.dumps(traces, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    write_vectors()
