@@ -58,15 +58,15 @@ def load_spec(
     directory = document["data"].pop(DIRECTORY_FIELD, None)
     spec = runs_pb2.RunSpec()
     _fill(spec, document, where=name, path="")
+    from exact.errors import ExactError
+
     try:
         if not spec.data.dataset_root:
             fill_dataset(spec, build_dataset(base / directory if directory else None, datasets_dir))
         _ensure_dataset(spec, name)
         if not spec.initial_root:
             spec.initial_root = compute_initial_root(spec)
-    except CommandFailed:
-        raise
-    except (ValueError, OSError) as error:
+    except ExactError as error:
         raise InvalidSpec(f"{name}: {error}") from error
     return spec
 
