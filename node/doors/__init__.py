@@ -1,11 +1,24 @@
-"""How clients come in: processes of their own that read committed state and pass on transactions.
+"""How clients come in: processes of their own that read committed state, pass on transactions.
 
-| file              | holds           | duty                                                        |
-|-------------------|-----------------|-------------------------------------------------------------|
-| `jsonrpc.py`      | `Dispatcher`    | CometBFT's JSON-RPC dialect, without I/O                    |
-| `event_query.py`  | `EventQuery`    | the query language of subscriptions and searches            |
-| `comet_json.py`   |                 | CometBFT's JSON of blocks, results, events, validators      |
+| file               | holds            | duty                                                     |
+|--------------------|------------------|----------------------------------------------------------|
+| `grpc_door.py`     | `serve`, `main`  | Cosmos gRPC: server, reflection, health                  |
+| `grpc_services.py` | `Router`         | a method by its path: pallet query or service table      |
+| `cosmos_tx.py`     | `TxService`      | simulate, broadcast, look up transactions                |
+| `cosmos_base.py`   | `CometService`   | node info, blocks, consensus set, reflection             |
+| `rpc_door.py`      | `serve`, `main`  | CometBFT RPC: HTTP and WebSocket server                  |
+| `rpc_chain.py`     | `ChainRoutes`    | status, blocks, results, transactions, searches          |
+| `rpc_tx.py`        | `TxRoutes`       | broadcast, mempool, ABCI queries                         |
+| `rpc_events.py`    | `EventHub`       | subscriptions                                            |
+| `jsonrpc.py`       | `Dispatcher`     | CometBFT's JSON-RPC dialect, without I/O                 |
+| `event_query.py`   | `EventQuery`     | the query language of subscriptions and searches         |
+| `tx_search.py`     | `find_txs`       | transactions and blocks by their events                  |
+| `comet_json.py`    |                  | CometBFT's JSON of blocks, results, events, validators   |
+| `tx_proofs.py`     |                  | proof that a transaction is in a block                   |
+| `node_view.py`     | `NodeView`       | the node's home, read-only, and the control socket       |
+| `snapshot.py`      | `Snapshot`       | committed state held still for one query                 |
+| `process.py`       | `run_door`       | what every door process has in common                    |
+| `supervisor.py`    | `DoorSupervisor` | start, restart and stop doors beside a node; free ports  |
 
-A door opens the node's LMDB read-only and hands transactions to the engine's control socket. Query
-load never delays a block; a crashed door never stops the node.
+Query load never delays a block; a crashed door never stops the node; more doors can be started.
 """

@@ -1,0 +1,236 @@
+"""`cosmos.tx.v1beta1.Service`: simulate, broadcast and look up transactions.
+
+Codes and texts as clients parse them: `tx not found: HASH` with NOT_FOUND until a transaction is
+in a block; a failed simulation is UNKNOWN; a refused broadcast is a normal answer with a code.
+Source: Cosmos SDK v0.53 x/auth/tx/service.go; cosmpy 0.12 aerial/client.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+from cosmos.base.abci.v1beta1 import abci_pb2
+from cosmos.tx.v1beta1 import service_pb2, tx_pb2
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.message import DecodeError
+
+import proto  # noqa: F401  (puts cosmos.* on the path)
+from node.doors import comet_json as cj
+from node.doors.event_query import QuerySyntaxError, parse_query
+from node.doors.grpc_services import MethodError, Query, ServiceTable
+from node.doors.node_view import NodeView
+from node.doors.tx_search import find_txs
+from node.engine.errors import TxRefused
+from node.runtime.application import build_simulation
+
+TX_TYPE_URL = "/cosmos.tx.v1beta1.Tx"
+DEFAULT_LIMIT, MAX_LIMIT = 30, 100
+_INVALID = grpc.StatusCode.INVALID_ARGUMENT
+
+
+def encode_tx(tx: Any) -> bytes:
+    """Encode a `Tx` as the `TxRaw` a node takes.
+
+    Bytes of body and auth info are re-encoded: only for simulation, where no signature is checked.
+    """
+    raw = tx_pb2.TxRaw(
+        body_bytes=tx.body.SerializeToString(),
+        auth_info_bytes=tx.auth_info.SerializeToString(),
+        signatures=tx.signatures,
+    )
+    data: bytes = raw.SerializeToString()
+    return data
+
+
+def decode_tx(data: bytes) -> Any:
+    """Decode a `Tx`; None if the bytes are something else (a pseudo transaction)."""
+    try:
+        return tx_pb2.Tx.FromString(data)
+    except DecodeError:
+        return None
+
+
+def build_tx_response(view: NodeView, height: int, index: int) -> tuple[Any, Any] | None:
+    """Build (Tx, TxResponse) of a transaction in a block; None if it is not kept."""
+    block, results = view.load_block(height), view.load_results(height)
+    if block is None or results is None or index >= len(block.data.txs):
+        return None
+    data, result = block.data.txs[index], results.tx_results[index]
+    tx = decode_tx(data)
+    if tx is None:
+        return None
+    response = abci_pb2.TxResponse(
+        height=height,
+        txhash=cj.format_hex(cj.compute_tx_hash(data)),
+        codespace=result.codespace,
+        code=result.code,
+        data=cj.format_hex(result.data),
+        raw_log=result.log,
+        info=result.info,
+        gas_wanted=result.gas_wanted,
+        gas_used=result.gas_used,
+        tx=AnyMessage(type_url=TX_TYPE_URL, value=data),
+        timestamp=cj.format_second(block.header.time),
+        events=result.events,
+    )
+    return tx, response
+
+
+class TxService:
+    """The service over a node's view."""
+
+    def __init__(self, view: NodeView) -> None:
+        self.view = view
+
+    def build_table(self) -> ServiceTable:
+        """Build the table of methods."""
+        return ServiceTable(
+            service_pb2.DESCRIPTOR.services_by_name["Service"],
+            {
+                "Simulate": self.simulate,
+                "BroadcastTx": self.broadcast_tx,
+                "GetTx": self.get_tx,
+                "GetTxsEvent": self.get_txs_event,
+                "GetBlockWithTxs": self.get_block_with_txs,
+                "TxDecode": self.decode,
+                "TxEncode": self.encode,
+            },
+        )
+
+    async def simulate(self, request: Any, query: Query) -> Any:
+        """Run a transaction without fee, gas limit or signature; answer gas and result.
+
+        Raises:
+            MethodError: INVALID_ARGUMENT if empty, UNKNOWN with the log if it fails.
+        """
+        data = request.tx_bytes or (encode_tx(request.tx) if request.HasField("tx") else b"")
+        if not data:
+            raise MethodError(_INVALID, "empty txBytes is not allowed")
+        result = self.view.simulate(data)
+        if result.code:
+            raise MethodError(
+                grpc.StatusCode.UNKNOWN,
+                f"{result.log} with gas used: '{result.gas_used}'",
+                result.codespace,
+                result.code,
+            )
+        simulation = build_simulation(result)
+        return service_pb2.SimulateResponse(gas_info=simulation.gas_info, result=simulation.result)
+
+    async def broadcast_tx(self, request: Any, query: Query) -> Any:
+        """Hand a transaction to the engine; SYNC waits for its check, ASYNC does not.
+
+        Raises:
+            MethodError: INVALID_ARGUMENT for an empty transaction or another mode.
+            EngineUnreachable: the engine does not answer.
+        """
+        if not request.tx_bytes:
+            raise MethodError(_INVALID, "invalid empty tx")
+        response = abci_pb2.TxResponse(txhash=cj.format_hex(cj.compute_tx_hash(request.tx_bytes)))
+        if request.mode not in (
+            service_pb2.BROADCAST_MODE_SYNC,
+            service_pb2.BROADCAST_MODE_ASYNC,
+        ):
+            name = service_pb2.BroadcastMode.Name(request.mode) if request.mode < 4 else "?"
+            raise MethodError(_INVALID, f"unsupported return type {name}; supported: sync, async")
+        try:
+            checked = await self.view.engine.broadcast_tx(request.tx_bytes)
+        except TxRefused as refusal:
+            response.code, response.codespace = refusal.code, "sdk"
+            return service_pb2.BroadcastTxResponse(tx_response=response)
+        if request.mode == service_pb2.BROADCAST_MODE_SYNC:
+            response.code, response.codespace = checked.code, checked.codespace
+            response.raw_log, response.data = checked.log, cj.format_hex(checked.data)
+        return service_pb2.BroadcastTxResponse(tx_response=response)
+
+    async def get_tx(self, request: Any, query: Query) -> Any:
+        """Answer a transaction by hash.
+
+        Raises:
+            MethodError: NOT_FOUND with `tx not found: HASH` until it is in a block.
+        """
+        if not request.hash:
+            raise MethodError(_INVALID, "tx hash cannot be empty")
+        try:
+            tx_hash = bytes.fromhex(request.hash)
+        except ValueError:
+            raise MethodError(_INVALID, f"{request.hash[:80]!r} is not hex") from None
+        place = self.view.find_tx(tx_hash)
+        built = build_tx_response(self.view, *place) if place else None
+        if built is None:
+            raise MethodError(grpc.StatusCode.NOT_FOUND, f"tx not found: {request.hash}")
+        tx, response = built
+        return service_pb2.GetTxResponse(tx=tx, tx_response=response)
+
+    async def get_txs_event(self, request: Any, query: Query) -> Any:
+        """Answer a page of the transactions whose events match.
+
+        Raises:
+            MethodError: INVALID_ARGUMENT for a query that does not parse.
+        """
+        text = request.query or " AND ".join(request.events)
+        if not text:
+            raise MethodError(_INVALID, "query cannot be empty")
+        try:
+            parsed = parse_query(text)
+        except QuerySyntaxError as error:
+            raise MethodError(_INVALID, f"failed to parse query: {error}") from None
+        places = await find_txs(self.view, parsed)
+        if request.order_by == service_pb2.ORDER_BY_DESC:
+            places.reverse()
+        limit = min(request.limit or request.pagination.limit or DEFAULT_LIMIT, MAX_LIMIT)
+        start = (max(1, request.page) - 1) * limit or request.pagination.offset
+        response = service_pb2.GetTxsEventResponse(total=len(places))
+        for place in places[start : start + limit]:
+            built = build_tx_response(self.view, *place)
+            if built is not None:
+                response.txs.append(built[0])
+                response.tx_responses.append(built[1])
+        return response
+
+    async def get_block_with_txs(self, request: Any, query: Query) -> Any:
+        """Answer a block with its transactions decoded; pseudo transactions are left out.
+
+        Raises:
+            MethodError: INVALID_ARGUMENT for a height that is not there.
+        """
+        earliest, latest = self.view.get_heights()
+        if not earliest <= request.height <= latest:
+            raise MethodError(
+                _INVALID,
+                f"requested height {request.height} but the blocks {earliest} to {latest} are kept",
+            )
+        block = self.view.load_block(request.height)
+        decoded = [tx for data in block.data.txs if (tx := decode_tx(data)) is not None]
+        limit = request.pagination.limit or MAX_LIMIT
+        offset = request.pagination.offset
+        response = service_pb2.GetBlockWithTxsResponse(
+            txs=decoded[offset : offset + limit],
+            block_id=self.view.load_block_id(request.height),
+            block=block,
+        )
+        response.pagination.total = len(decoded)
+        return response
+
+    async def decode(self, request: Any, query: Query) -> Any:
+        """Decode the bytes of a transaction.
+
+        Raises:
+            MethodError: INVALID_ARGUMENT if they are not one.
+        """
+        tx = decode_tx(request.tx_bytes) if request.tx_bytes else None
+        if tx is None:
+            raise MethodError(_INVALID, "invalid empty tx bytes" if not request.tx_bytes
+                              else "tx parse error")  # fmt: skip
+        return service_pb2.TxDecodeResponse(tx=tx)
+
+    async def encode(self, request: Any, query: Query) -> Any:
+        """Encode a transaction.
+
+        Raises:
+            MethodError: INVALID_ARGUMENT if there is none.
+        """
+        if not request.HasField("tx"):
+            raise MethodError(_INVALID, "invalid empty tx")
+        return service_pb2.TxEncodeResponse(tx_bytes=encode_tx(request.tx))

@@ -1,0 +1,98 @@
+"""Cosmos gRPC on its usual port, with reflection and health.
+
+A process of its own: `python -m node.doors.grpc_door --home H --port 9090`. It reads the node's
+LMDB and hands transactions to the engine's control socket. Pallet queries come from the runtime's
+registry; what belongs to no pallet is in `cosmos_tx.py` and `cosmos_base.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import signal
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from node.doors.cosmos_base import BaseServices, CometService
+from node.doors.cosmos_tx import TxService
+from node.doors.grpc_services import Router
+from node.doors.node_view import NodeView
+from node.doors.process import add_door_arguments, run_door
+
+DEFAULT_PORT = 9090
+MAX_REQUEST_BYTES = 4 * 2**20
+MAX_RESPONSE_BYTES = 64 * 2**20
+MAX_CONCURRENT_CALLS = 256
+STOP_GRACE_S = 0.5
+
+
+def build_router(view: NodeView, moniker: str) -> Router:
+    """Build the table of every method the door answers."""
+    tables = [TxService(view).build_table(), CometService(view, moniker).build_table()]
+    return Router(view, [*tables, *BaseServices(view).build_tables()])
+
+
+async def start(view: NodeView, host: str, port: int, moniker: str) -> tuple[Any, int]:
+    """Start the server; returns it and the port it got (`port` 0 takes a free one)."""
+    server = grpc.aio.server(
+        options=[
+            ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
+            ("grpc.max_send_message_length", MAX_RESPONSE_BYTES),
+            ("grpc.so_reuseport", 0),
+        ],
+        maximum_concurrent_rpcs=MAX_CONCURRENT_CALLS,
+    )
+    router = build_router(view, moniker)
+    names = router.list_service_names()
+    checker = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(checker, server)
+    reflection.enable_server_reflection(
+        [*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server
+    )
+    server.add_generic_rpc_handlers((router,))
+    bound = server.add_insecure_port(f"{host}:{port}")
+    await server.start()
+    for name in ("", *names):
+        await checker.set(name, health_pb2.HealthCheckResponse.SERVING)
+    return server, bound
+
+
+async def serve(
+    view: NodeView, host: str = "127.0.0.1", port: int = DEFAULT_PORT, *, moniker: str = "descent"
+) -> None:
+    """Serve until cancelled or told to stop by a signal.
+
+    Args:
+        view: the node's home, read-only.
+        host, port: address to listen on.
+    """
+    server, _ = await start(view, host, port, moniker)
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(ValueError, NotImplementedError):
+            loop.add_signal_handler(number, stopping.set)
+    try:
+        await stopping.wait()
+    finally:
+        await server.stop(STOP_GRACE_S)
+
+
+def main() -> None:
+    """Run the door as a process."""
+    parser = argparse.ArgumentParser(prog="python -m node.doors.grpc_door", description=__doc__)
+    add_door_arguments(parser, DEFAULT_PORT)
+    arguments = parser.parse_args()
+
+    async def run(view: NodeView) -> None:
+        await serve(view, arguments.host, arguments.port, moniker=arguments.moniker)
+
+    run_door(arguments, run)
+
+
+if __name__ == "__main__":
+    main()

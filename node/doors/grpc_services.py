@@ -1,0 +1,183 @@
+"""How a gRPC method is answered here: raw bytes in, raw bytes out, refusals as status codes.
+
+    MethodError        a refusal with a gRPC status
+    QueryError         (runtime) refusals of pallets carry a status name of their own
+
+Pallet queries are answered by the runtime from its registry; services that belong to no pallet are
+`ServiceTable`s. Neither needs generated servicer classes, so a new pallet needs no edit here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError
+from google.protobuf.message_factory import GetMessageClass
+
+from node.doors.node_view import NodeView
+from node.engine.errors import EngineUnreachable
+from node.runtime.application import HeightUnavailable
+from node.runtime.errors import QueryError
+from node.store.errors import VersionUnavailable
+
+HEIGHT_HEADER = "x-cosmos-block-height"
+CODESPACE_TRAILER, CODE_TRAILER = "descent-codespace", "descent-code"
+MAX_DETAIL_CHARS = 4_000
+
+Handler = Callable[[Any, "Query"], Awaitable[Any]]
+logger = logging.getLogger(__name__)
+
+
+class MethodError(Exception):
+    """A refusal: `status` is a `grpc.StatusCode`, the text goes to the caller.
+
+    A refusal by the chain carries its `(codespace, code)`, which travel in the trailing metadata.
+    """
+
+    def __init__(self, status: Any, detail: str, codespace: str = "", code: int = 0) -> None:
+        self.status = status
+        self.detail = detail
+        self.trailers = ((CODESPACE_TRAILER, codespace), (CODE_TRAILER, str(code))) if code else ()
+        super().__init__(detail)
+
+
+class Query:
+    """One call: the height it asks for and, once answered, the height it was answered at."""
+
+    def __init__(self, view: NodeView, asked_height: int) -> None:
+        self.view = view
+        self.asked_height = asked_height
+        self.height = asked_height or view.get_state_heights()[1]
+
+
+class ServiceTable:
+    """A gRPC service that belongs to no pallet: its descriptor and the methods it answers.
+
+    Args:
+        descriptor: of the service, from the `*_pb2` module.
+        methods: coroutine functions `(request, query) -> response` by method name.
+    """
+
+    def __init__(self, descriptor: Any, methods: Mapping[str, Handler]) -> None:
+        self.full_name = str(descriptor.full_name)
+        self.descriptor = descriptor
+        self._requests = {
+            name: GetMessageClass(descriptor.methods_by_name[name].input_type) for name in methods
+        }
+        self._methods = dict(methods)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Names of the methods that are answered."""
+        return tuple(sorted(self._methods))
+
+    async def answer(self, method: str, request: bytes, query: Query) -> bytes:
+        """Answer one call.
+
+        Raises:
+            MethodError: refused.
+        """
+        try:
+            message = self._requests[method].FromString(request)
+        except DecodeError:
+            raise MethodError(
+                grpc.StatusCode.INVALID_ARGUMENT, f"{method}: request does not parse"
+            ) from None
+        response = await self._methods[method](message, query)
+        data: bytes = response.SerializeToString()
+        return data
+
+
+def parse_height_header(metadata: Any) -> int:
+    """Parse the height a caller asks for; 0 when there is no such header.
+
+    Raises:
+        MethodError: not a height.
+    """
+    for key, value in metadata or ():
+        if key.lower() == HEIGHT_HEADER:
+            text = value if isinstance(value, str) else value.decode("ascii", "replace")
+            if not text.isascii() or not text.isdigit() or len(text) > 18:
+                raise MethodError(
+                    grpc.StatusCode.INVALID_ARGUMENT,
+                    f'invalid height header "{HEIGHT_HEADER}": {text[:40]!r} is not a height',
+                )
+            return int(text)
+    return 0
+
+
+class Router(grpc.GenericRpcHandler):  # type: ignore[misc]
+    """Every method of the door by path: pallet queries first, then the service tables."""
+
+    def __init__(self, view: NodeView, tables: list[ServiceTable]) -> None:
+        self.view = view
+        self.num_failures = 0
+        self._tables = {table.full_name: table for table in tables}
+
+    def list_service_names(self) -> list[str]:
+        """List the services for reflection."""
+        pallets = [service.full_name for service in self.view.runtime.list_query_services()]
+        return sorted({*pallets, *self._tables})
+
+    def service(self, handler_call_details: Any) -> Any:
+        """Find the handler of a path; grpc calls this."""
+        path = str(handler_call_details.method)
+
+        async def handle(request: bytes, context: Any) -> bytes:
+            return await self.handle(path, request, context)
+
+        if not self.is_answered(path) and not path.startswith(("/cosmos.", "/descent.", "/ibc.")):
+            return None  # reflection, health: another handler has it, or grpc says unimplemented
+        return grpc.unary_unary_rpc_method_handler(handle)
+
+    def is_answered(self, path: str) -> bool:
+        """Tell whether a path has a handler."""
+        service, _, method = path[1:].partition("/")
+        table = self._tables.get(service)
+        return path in self.view.runtime.queries or (table is not None and method in table.methods)
+
+    async def handle(self, path: str, request: bytes, context: Any) -> bytes:
+        """Answer one call, with the height it was answered at in the reply's header."""
+        try:
+            query = Query(self.view, parse_height_header(context.invocation_metadata()))
+            response = await self.dispatch(path, request, query)
+            await context.send_initial_metadata(((HEIGHT_HEADER, str(query.height)),))
+            return response
+        except MethodError as error:
+            refusal = error
+        except QueryError as error:
+            status = getattr(grpc.StatusCode, error.status, grpc.StatusCode.UNKNOWN)
+            refusal = MethodError(status, str(error))
+        except (HeightUnavailable, VersionUnavailable) as error:
+            refusal = MethodError(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        except EngineUnreachable as error:
+            refusal = MethodError(grpc.StatusCode.UNAVAILABLE, str(error))
+        except Exception as error:  # the one place: a bug in one query must not stop the door
+            self.num_failures += 1
+            logger.exception("query failed: %s", path)
+            detail = f"{type(error).__name__} in {path}"
+            refusal = MethodError(grpc.StatusCode.INTERNAL, detail)
+        await context.abort(refusal.status, refusal.detail[:MAX_DETAIL_CHARS], refusal.trailers)
+        raise AssertionError("abort returned")
+
+    async def dispatch(self, path: str, request: bytes, query: Query) -> bytes:
+        """Route a call to the pallets or to a table.
+
+        Raises:
+            MethodError, QueryError: refused, or nothing answers the path.
+        """
+        if path in self.view.runtime.queries:
+            return self.view.query_pallet(path, request, query.height)
+        service, _, method = path[1:].partition("/")
+        table = self._tables.get(service)
+        if table is not None and method in table.methods:
+            return await table.answer(method, request, query)
+        kind = "method" if table or self.has_service(service) else "service"
+        raise MethodError(grpc.StatusCode.UNIMPLEMENTED, f"unknown {kind} {path[1:]}")
+
+    def has_service(self, name: str) -> bool:
+        """Tell whether some pallet declares a service."""
+        return any(name == item.full_name for item in self.view.runtime.list_query_services())

@@ -1,0 +1,75 @@
+"""What every door process has in common: arguments, logging, opening the home, ending.
+
+Exit codes: 0 stopped, 1 refused (the reason is on stderr), 2 usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from node.doors.node_view import NodeView
+from node.engine.errors import EngineError
+from node.runtime.ante import GasPrice
+from node.runtime.options import NodeOptions
+from node.store.errors import StoreError
+
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+
+
+def add_door_arguments(parser: argparse.ArgumentParser, default_port: int) -> None:
+    """Add the arguments every door takes."""
+    parser.add_argument("--home", type=Path, required=True, help="home directory of the node")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", type=int, default=default_port, help="port to listen on")
+    parser.add_argument("--moniker", default="descent", help="name of this node")
+    parser.add_argument(
+        "--udsc-per-million-gas", type=int, default=0, help="lowest gas price this node takes"
+    )
+    parser.add_argument("--log-level", default="warning", help="debug, info, warning or error")
+    parser.add_argument(
+        "--supervised",
+        action="store_true",
+        help="stop when standard input closes, which is when the node that started the door ends",
+    )
+
+
+def stop_with_parent() -> None:
+    """Stop this process, as by SIGTERM, when standard input reaches its end."""
+
+    def handle_input() -> None:
+        if not os.read(sys.stdin.fileno(), 4096):
+            loop.remove_reader(sys.stdin.fileno())
+            signal.raise_signal(signal.SIGTERM)
+
+    loop = asyncio.get_running_loop()
+    loop.add_reader(sys.stdin.fileno(), handle_input)
+
+
+def run_door(arguments: argparse.Namespace, run: Callable[[NodeView], Awaitable[None]]) -> None:
+    """Open the home and run a door until it is told to stop."""
+    logging.basicConfig(level=arguments.log_level.upper(), format=LOG_FORMAT)
+    options = NodeOptions(min_gas_price=GasPrice(arguments.udsc_per_million_gas))
+
+    async def run_all() -> None:
+        if arguments.supervised:
+            stop_with_parent()
+        with NodeView.open(arguments.home, options) as view:
+            try:
+                await run(view)
+            finally:
+                await view.engine.close()
+
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            asyncio.run(run_all())
+    except (StoreError, EngineError, OSError, RuntimeError) as error:
+        print(f"door: {error}", file=sys.stderr)
+        sys.exit(1)

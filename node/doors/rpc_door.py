@@ -1,0 +1,234 @@
+"""CometBFT RPC on its usual port: URIs, JSON-RPC by POST, and a WebSocket at `/websocket`.
+
+A process of its own: `python -m node.doors.rpc_door --home H --port 26657`. It reads the node's
+LMDB and hands transactions to the engine's control socket.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route as HttpRoute
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from node.doors.jsonrpc import (
+    MAX_BODY_BYTES,
+    URI_REQUEST_ID,
+    Dispatcher,
+    InternalError,
+    Reply,
+    RpcError,
+    build_error_reply,
+    build_response,
+    dump_json,
+)
+from node.doors.node_view import NodeView
+from node.doors.process import add_door_arguments, run_door
+from node.doors.rpc_chain import ChainRoutes
+from node.doors.rpc_events import EventHub, SocketSession
+from node.doors.rpc_tx import TxRoutes
+
+DEFAULT_PORT = 26657
+MAX_CONNECTIONS = 900
+KEEP_ALIVE_S = 10
+
+logger = logging.getLogger(__name__)
+
+
+async def read_body(request: Request) -> bytes:
+    """Read a body up to one byte over the limit, so that the dispatcher refuses it."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            break
+    return bytes(body[: MAX_BODY_BYTES + 1])
+
+
+def get_remote(connection: Request | WebSocket) -> str:
+    """Get the peer's `host:port`."""
+    client = connection.client
+    return f"{client.host}:{client.port}" if client else ""
+
+
+class RpcApp:
+    """The ASGI application over a node's view.
+
+    Args:
+        view: the node's home, read-only.
+        address: `tcp://host:port` told in `status`.
+    """
+
+    def __init__(self, view: NodeView, moniker: str, address: str) -> None:
+        self.hub = EventHub(view)
+        self.num_failures = 0
+        self.dispatcher = Dispatcher(
+            {
+                **ChainRoutes(view, moniker, address).list_routes(),
+                **TxRoutes(view).list_routes(),
+                **self.hub.list_routes(),
+            }
+        )
+
+    def build(self, cors_origins: list[str]) -> Starlette:
+        """Build the application; CORS is off unless origins are given."""
+        middleware = []
+        if cors_origins:
+            cors = Middleware(
+                CORSMiddleware, allow_origins=cors_origins, allow_methods=["*"], allow_headers=["*"]
+            )
+            middleware.append(cors)
+        return Starlette(
+            routes=[
+                WebSocketRoute("/websocket", self.serve_socket),
+                HttpRoute("/{path:path}", self.serve_http, methods=["GET", "HEAD", "POST"]),
+            ],
+            middleware=middleware,
+            lifespan=self.run_hub,
+        )
+
+    @asynccontextmanager
+    async def run_hub(self, app: Starlette) -> AsyncIterator[None]:
+        """Follow the chain while the application runs."""
+        task = asyncio.create_task(self.hub.run())
+        yield
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    async def serve_http(self, request: Request) -> Response:
+        """Answer one HTTP request."""
+        name = request.path_params["path"].strip("/")
+        try:
+            reply = await self.answer_http(request, name)
+        except Exception as error:  # the one place: a bug in one route must not stop the door
+            reply = build_error_reply(500, self.note_failure(name, error), URI_REQUEST_ID)
+        return Response(
+            reply.body, reply.status, dict(reply.headers), media_type=reply.content_type
+        )
+
+    async def answer_http(self, request: Request, name: str) -> Reply:
+        """Route an HTTP request: a body at the root is JSON-RPC, a path is a URI call."""
+        remote = get_remote(request)
+        if name in ("", "v1"):
+            body = await read_body(request) if request.method == "POST" else b""
+            return await self.dispatcher.answer_post(body, remote)
+        arguments = dict(request.query_params)
+        return await self.dispatcher.answer_uri(name.removeprefix("v1/"), arguments, remote)
+
+    def note_failure(self, name: str, error: Exception) -> RpcError:
+        """Log and count an unexpected exception; build what the caller is told."""
+        self.num_failures += 1
+        logger.exception("route failed: %s", name)
+        return InternalError(f"{type(error).__name__} in {name[:40]!r}")
+
+    async def serve_socket(self, socket: WebSocket) -> None:
+        """Serve one WebSocket until either side closes it."""
+        await socket.accept()
+        remote = get_remote(socket)
+        try:
+            session = self.hub.open_session(remote)
+        except InternalError as error:
+            await socket.send_text(dump_json(build_response(None, error)).decode())
+            await socket.close(1013)
+            return
+        sender = asyncio.create_task(self.send_queued(socket, session))
+        try:
+            await self.receive(socket, session)
+        except WebSocketDisconnect:
+            pass
+        finally:
+            self.hub.close_session(session)
+            sender.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await sender
+
+    async def receive(self, socket: WebSocket, session: SocketSession) -> None:
+        """Answer messages until the client leaves; raises WebSocketDisconnect."""
+        while True:
+            message = await socket.receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            text = message.get("text") or message.get("bytes") or b""
+            try:
+                reply = await self.dispatcher.answer_socket(text, session, session.remote)
+            except Exception as error:  # as in serve_http
+                refusal = self.note_failure("websocket", error)
+                reply = dump_json(build_response(None, refusal))
+            if reply is not None:
+                session.push(reply)
+
+    async def send_queued(self, socket: WebSocket, session: SocketSession) -> None:
+        """Send what is queued, in order; None ends the connection."""
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+            while (message := await session.queue.get()) is not None:
+                await socket.send_text(message.decode())
+            await socket.close(1013)
+
+
+async def serve(
+    view: NodeView,
+    host: str = "127.0.0.1",
+    port: int = DEFAULT_PORT,
+    *,
+    moniker: str = "descent",
+    cors_origins: list[str] | None = None,
+) -> None:
+    """Serve until cancelled or told to stop by a signal.
+
+    Args:
+        view: the node's home, read-only.
+        host, port: address to listen on.
+        cors_origins: browsers' origins that may call; none by default.
+    """
+    app = RpcApp(view, moniker, f"tcp://{host}:{port}").build(cors_origins or [])
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        ws="websockets-sansio",
+        ws_max_size=MAX_BODY_BYTES,
+        ws_ping_timeout=None,
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=1,
+        server_header=False,
+    )
+    await uvicorn.Server(config).serve()
+
+
+def main() -> None:
+    """Run the door as a process."""
+    parser = argparse.ArgumentParser(prog="python -m node.doors.rpc_door", description=__doc__)
+    add_door_arguments(parser, DEFAULT_PORT)
+    parser.add_argument("--cors-allowed-origin", action="append", default=[], metavar="ORIGIN")
+    arguments = parser.parse_args()
+
+    async def run(view: NodeView) -> None:
+        await serve(
+            view,
+            arguments.host,
+            arguments.port,
+            moniker=arguments.moniker,
+            cors_origins=arguments.cors_allowed_origin,
+        )
+
+    run_door(arguments, run)
+
+
+if __name__ == "__main__":
+    main()
