@@ -19,3 +19,5 @@
 
 The backend is "cosmos": protobuf over gRPC. Importing this package loads neither grpc nor cosmpy.
 """
+
+import proto  # noqa: F401  (cosmos.* importable before any module here asks for it)

@@ -14,7 +14,6 @@ import time
 from collections.abc import AsyncIterator, Generator, Sequence
 from typing import Any, Self, TypeVar
 
-import proto  # noqa: F401  (makes cosmos.* importable)
 from chain_client.core import FIRST_POLL_S, SUBMIT_TIMEOUT_S, ClientCore, Superseded
 from chain_client.effects import AsyncClock, AsyncTransport, Call, Now, Operation, Sleep
 from chain_client.errors import ChainClientError, NodeUnreachable

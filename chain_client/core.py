@@ -24,7 +24,6 @@ from cosmos.auth.v1beta1.query_pb2 import QueryAccountRequest, QueryAccountRespo
 from cosmos.base.node.v1beta1 import query_pb2 as node_pb2
 from cosmos.tx.v1beta1 import service_pb2
 
-import proto  # noqa: F401  (makes cosmos.* importable)
 from chain_client import tx as txs
 from chain_client.effects import Call, Now, Operation, Sleep
 from chain_client.errors import (

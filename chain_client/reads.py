@@ -8,7 +8,6 @@ from cosmos.base.query.v1beta1.pagination_pb2 import PageRequest
 from cosmos.base.tendermint.v1beta1 import query_pb2 as tendermint_pb2
 from cosmos.staking.v1beta1 import query_pb2 as staking_pb2
 
-import proto  # noqa: F401  (makes cosmos.* importable)
 from chain_client.amounts import BASE_DENOM
 from chain_client.effects import Operation
 from chain_client.errors import InvalidInput

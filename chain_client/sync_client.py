@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from threading import Lock
 from typing import Any, Self, TypeVar
 
-import proto  # noqa: F401  (makes cosmos.* importable)
 from chain_client.core import FIRST_POLL_S, SUBMIT_TIMEOUT_S, ClientCore, Superseded
 from chain_client.effects import Call, Now, Operation, Sleep, SyncClock, SyncTransport
 from chain_client.errors import ChainClientError, NodeUnreachable

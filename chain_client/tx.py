@@ -17,7 +17,6 @@ from cosmos.tx.signing.v1beta1.signing_pb2 import SIGN_MODE_DIRECT
 from cosmos.tx.v1beta1 import tx_pb2
 from google.protobuf.any_pb2 import Any as ProtoAny
 
-import proto  # noqa: F401  (makes cosmos.* importable)
 from chain_client.amounts import BASE_DENOM
 from chain_client.errors import TxRefused
 from chain_client.keys import Key

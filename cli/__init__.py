@@ -9,3 +9,5 @@
 | `spec_file.py` | run specifications from TOML; defaults in `spec_default.toml`        |
 | `keys.py`, `query.py`, `tx.py`, `run.py`, `node.py`, `status.py`: the groups          |
 """
+
+import proto  # noqa: F401  (cosmos.* importable before any module here asks for it)

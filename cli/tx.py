@@ -30,8 +30,6 @@ async def send(
     """Send coins."""
     from cosmos.bank.v1beta1.tx_pb2 import MsgSend
 
-    import proto  # noqa: F401  (makes cosmos.* importable)
-
     amount_udsc, to_address = parse_amount(amount), context.address(to)
     key = context.key(sender)
     message = MsgSend(from_address=key.address, to_address=to_address)
@@ -62,7 +60,6 @@ async def create_operator(
     from cosmos.crypto.ed25519.keys_pb2 import PubKey
     from cosmos.staking.v1beta1.tx_pb2 import MsgCreateValidator
 
-    import proto  # noqa: F401  (makes cosmos.* importable)
     from chain_client.tx import pack_any
     from cli.consensus_key import load_public_key
 
@@ -97,8 +94,6 @@ async def delegate(
     """Lend stake to an operator."""
     from cosmos.staking.v1beta1.tx_pb2 import MsgDelegate
 
-    import proto  # noqa: F401  (makes cosmos.* importable)
-
     return await _move_stake(context, MsgDelegate(), sender, operator, amount, "Delegate")
 
 
@@ -108,8 +103,6 @@ async def undelegate(
 ) -> Any:
     """Take stake back; it returns after the unbonding time."""
     from cosmos.staking.v1beta1.tx_pb2 import MsgUndelegate
-
-    import proto  # noqa: F401  (makes cosmos.* importable)
 
     return await _move_stake(context, MsgUndelegate(), sender, operator, amount, "Undelegate")
 

@@ -9,4 +9,23 @@ Importing this package first puts the `cosmos.*` and `tendermint.*` modules that
 | `generate.py`           | makes the stubs again (`make proto`)                           |
 """
 
-import cosmpy.protos  # noqa: F401  (side effect: cosmos.*, tendermint.*, gogoproto.* importable)
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+
+def _share_cosmos_types() -> None:
+    """Do what importing `cosmpy.protos` does, without loading cosmpy.
+
+    Raises:
+        ImportError: cosmpy is not installed.
+    """
+    cosmpy = find_spec("cosmpy")
+    if cosmpy is None or not cosmpy.submodule_search_locations:
+        raise ImportError("cosmpy is not installed: run `make` targets, which set .venv up")
+    folder = str(Path(cosmpy.submodule_search_locations[0]) / "protos")
+    if folder not in sys.path:
+        sys.path.append(folder)
+
+
+_share_cosmos_types()

@@ -92,6 +92,7 @@ def test_home__devnet_started_here(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DESCENT_HOME", raising=False)
+    monkeypatch.delenv("DESCENT_NODE", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "user"))
     node = f"127.0.0.1:{unused_port()}"
     (tmp_path / ".devnet").mkdir()
