@@ -70,9 +70,11 @@ async def test_mempool_limits(tmp_path: Path) -> None:
         running(tmp_path / "home", interval_s=60) as (node, _),
         AsyncControlClient(get_socket_path(tmp_path / "home")) as client,
     ):
-        with pytest.raises(TxRefused, match=r"Tx too large\. Max size is 400, but got 401") as large:
+        with pytest.raises(
+            TxRefused, match=r"Tx too large\. Max size is 400, but got 401"
+        ) as error:
             await client.broadcast_tx(bytes(401))
-        assert large.value.code == 21
+        assert error.value.code == 21
         for tx in (b"a=1", b"once=1", b"fail"):
             assert (await client.broadcast_tx(tx)).code == 0
         with pytest.raises(TxRefused, match="mempool is full: number of txs 3") as full:
