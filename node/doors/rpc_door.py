@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import contextlib
 import logging
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -63,6 +64,13 @@ def get_remote(connection: Request | WebSocket) -> str:
     return f"{client.host}:{client.port}" if client else ""
 
 
+def stop_if_failed(task: asyncio.Task[None]) -> None:
+    """Stop the process, to be started again, if following the chain failed."""
+    if not task.cancelled() and task.exception() is not None:
+        logger.error("following the chain failed", exc_info=task.exception())
+        signal.raise_signal(signal.SIGTERM)
+
+
 class RpcApp:
     """The ASGI application over a node's view.
 
@@ -101,8 +109,9 @@ class RpcApp:
 
     @asynccontextmanager
     async def run_hub(self, app: Starlette) -> AsyncIterator[None]:
-        """Follow the chain while the application runs."""
+        """Follow the chain while the application runs; the door ends if that fails."""
         task = asyncio.create_task(self.hub.run())
+        task.add_done_callback(stop_if_failed)
         yield
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):

@@ -48,12 +48,15 @@ class Door:
     arguments: tuple[str, ...] = field(default=())
 
 
-def list_doors(port_offset: int = 0, node_index: int = 0) -> list[Door]:
-    """List the doors a node has by default, with their ports."""
+def list_doors(
+    port_offset: int = 0, node_index: int = 0, udsc_per_million_gas: int = 0
+) -> list[Door]:
+    """List the doors a node has by default, with their ports and the node's lowest gas price."""
+    more = ("--udsc-per-million-gas", str(udsc_per_million_gas))
     shift = port_offset + PORTS_PER_NODE * node_index
     return [
-        Door("Cosmos gRPC", "node.doors.grpc_door", GRPC_PORT + shift),
-        Door("CometBFT RPC", "node.doors.rpc_door", RPC_PORT + shift),
+        Door("Cosmos gRPC", "node.doors.grpc_door", GRPC_PORT + shift, more),
+        Door("CometBFT RPC", "node.doors.rpc_door", RPC_PORT + shift, more),
     ]
 
 

@@ -49,6 +49,15 @@ def supervisor(tmp_path: Path) -> Iterator[DoorSupervisor]:
     built.stop()
 
 
+@pytest.mark.parametrize("module", ["node.doors.grpc_door", "node.doors.rpc_door"])
+def test_invalid_home_without_a_chain(tmp_path: Path, module: str) -> None:
+    command = [sys.executable, "-m", module, "--home", str(tmp_path), "--port", "1"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("door: ")
+    assert "Traceback" not in ended.stderr
+
+
 def test_default_ports() -> None:
     assert [door.port for door in list_doors()] == [9090, 26657]
     assert [door.port for door in list_doors(port_offset=3, node_index=2)] == [9113, 26680]
