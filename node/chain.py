@@ -8,7 +8,10 @@ from node.pallets.accounts.pallet import AccountsPallet
 from node.pallets.bank.pallet import BankPallet
 from node.pallets.beacon.pallet import BeaconPallet
 from node.pallets.consensus.pallet import ConsensusPallet
+from node.pallets.lineage.pallet import LineagePallet
 from node.pallets.mint.pallet import MintPallet
+from node.pallets.rounds.pallet import RoundsPallet
+from node.pallets.runs.pallet import RunsPallet
 from node.pallets.staking.pallet import StakingPallet
 from node.runtime.application import Application, StateStoreLike, VoteExtender
 from node.runtime.options import NodeOptions
@@ -19,6 +22,8 @@ MODULE_PERMISSIONS: dict[str, tuple[str, ...]] = {
     "bonded_tokens_pool": ("burner", "staking"),
     "fee_collector": (),
     "not_bonded_tokens_pool": ("burner", "staking"),
+    "runs": (),
+    "weights": ("burner",),
 }
 """Accounts nobody holds a key to; nobody may send to them directly."""
 
@@ -34,6 +39,9 @@ class Chain:
     bank: BankPallet
     mint: MintPallet
     staking: StakingPallet
+    lineage: LineagePallet
+    runs: RunsPallet
+    rounds: RoundsPallet
 
     def open_application(
         self,
@@ -61,5 +69,10 @@ def build_chain() -> Chain:
     bank = BankPallet(accounts)
     mint = MintPallet(bank)
     staking = StakingPallet(bank)
-    runtime = Runtime((consensus, beacon, accounts, bank, mint, staking))
-    return Chain(runtime, consensus, beacon, accounts, bank, mint, staking)
+    lineage = LineagePallet()
+    runs = RunsPallet(bank, staking, lineage)
+    rounds = RoundsPallet(runs, beacon, lineage)
+    runs.add_listener(rounds)
+    base = (consensus, beacon, accounts, bank, mint, staking)
+    runtime = Runtime((*base, lineage, runs, rounds))
+    return Chain(runtime, *base, lineage, runs, rounds)

@@ -1,0 +1,12 @@
+"""Where a chain starts: genesis files, their checks, and the devnet preset.
+
+| file          | holds                  | duty                                                   |
+|---------------|------------------------|--------------------------------------------------------|
+| `builder.py`  | `GenesisBuilder`       | balances, operators, parameters to a genesis document  |
+| `document.py` | `encode_document`      | canonical JSON, hash, export of a running state        |
+| `check.py`    | `check_document`       | says what is wrong with a genesis in one sentence      |
+| `devnet.py`   | `build_devnet`         | faucet, owner, validators, miners of a test mnemonic   |
+| `mnemonic.py` | `derive_account`       | BIP-39 and BIP-32, as little as genesis needs          |
+"""
+
+import proto  # noqa: F401  (puts cosmos.* and tendermint.* on the path, before any submodule)
