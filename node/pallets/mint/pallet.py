@@ -14,7 +14,7 @@ from typing import Any
 
 from node.pallets.bank.types import BalancesMint
 from node.pallets.mint.errors import EmissionExhausted
-from node.pallets.mint.types import PPM, EmissionTaken, MintParams
+from node.pallets.mint.types import PPM, EmissionIssued, EmissionTaken, MintParams
 from node.runtime.addresses import encode_account
 from node.runtime.codecs import AMOUNT, ProtoCodec
 from node.runtime.context import Context
@@ -45,7 +45,7 @@ class MintPallet(Pallet[MintSchema]):
     schema = MintSchema
     query_services = (mint_pb2.DESCRIPTOR.services_by_name["Query"],)
     errors = (EmissionExhausted,)
-    events = (EmissionTaken,)
+    events = (EmissionTaken, EmissionIssued)
 
     def __init__(self, bank: BalancesMint) -> None:
         super().__init__()
@@ -90,6 +90,24 @@ class MintPallet(Pallet[MintSchema]):
             self._bank.mint(ctx, recipient, amount)
             ctx.emit(EmissionTaken(encode_account(recipient), amount, share_ppm))
         return amount
+
+    def get_unissued(self, ctx: Context) -> int:
+        """Get what may still be minted before the cap, in udsc."""
+        return self.get_params(ctx).supply_cap_udsc - self.storage.issued_udsc.expect(ctx)
+
+    def issue(self, ctx: Context, recipient: bytes, amount_udsc: int) -> None:
+        """Mint emission that was set aside in earlier blocks. Nothing happens for 0.
+
+        Raises: EmissionExhausted.
+        Emits: EmissionIssued.
+        """
+        ensure(amount_udsc <= self.get_unissued(ctx), EmissionExhausted)
+        if amount_udsc == 0:
+            return
+        issued = self.storage.issued_udsc.expect(ctx)
+        self.storage.issued_udsc.set(ctx, issued + amount_udsc)
+        self._bank.mint(ctx, recipient, amount_udsc)
+        ctx.emit(EmissionIssued(encode_account(recipient), amount_udsc))
 
     # Queries
 

@@ -35,6 +35,24 @@ class EmissionTaken(Event):
     share_ppm: int
 
 
+@dataclass(frozen=True)
+class EmissionIssued(Event):
+    """Emission that had been set aside for a run was minted for `recipient`."""
+
+    recipient: str
+    amount_udsc: int
+
+
+class EmissionIssue(Protocol):
+    """Set emission aside block by block, and mint what is earned of it later."""
+
+    def get_block_emission(self, ctx: Context) -> int: ...
+
+    def get_unissued(self, ctx: Context) -> int: ...
+
+    def issue(self, ctx: Context, recipient: bytes, amount_udsc: int) -> None: ...
+
+
 class EmissionTake(Protocol):
     """Take block emission. What nobody takes in a block is never minted."""
 

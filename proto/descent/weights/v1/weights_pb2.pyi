@@ -153,20 +153,22 @@ class Epoch(_message.Message):
     def __init__(self, run_id: _Optional[int] = ..., round: _Optional[int] = ..., height: _Optional[int] = ..., emission_udsc: _Optional[int] = ..., bounty_udsc: _Optional[int] = ..., owner_udsc: _Optional[int] = ..., miners_udsc: _Optional[int] = ..., validators_udsc: _Optional[int] = ..., entries: _Optional[_Iterable[_Union[EpochEntry, _Mapping]]] = ..., base_heldout_loss_nanonats: _Optional[int] = ..., num_judgements: _Optional[int] = ...) -> None: ...
 
 class Vesting(_message.Message):
-    __slots__ = ("run_id", "uid", "participant_id", "round_earned", "release_round", "amount_udsc")
+    __slots__ = ("run_id", "uid", "participant_id", "round_earned", "release_round", "amount_udsc", "coldkey")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     UID_FIELD_NUMBER: _ClassVar[int]
     PARTICIPANT_ID_FIELD_NUMBER: _ClassVar[int]
     ROUND_EARNED_FIELD_NUMBER: _ClassVar[int]
     RELEASE_ROUND_FIELD_NUMBER: _ClassVar[int]
     AMOUNT_UDSC_FIELD_NUMBER: _ClassVar[int]
+    COLDKEY_FIELD_NUMBER: _ClassVar[int]
     run_id: int
     uid: int
     participant_id: int
     round_earned: int
     release_round: int
     amount_udsc: int
-    def __init__(self, run_id: _Optional[int] = ..., uid: _Optional[int] = ..., participant_id: _Optional[int] = ..., round_earned: _Optional[int] = ..., release_round: _Optional[int] = ..., amount_udsc: _Optional[int] = ...) -> None: ...
+    coldkey: str
+    def __init__(self, run_id: _Optional[int] = ..., uid: _Optional[int] = ..., participant_id: _Optional[int] = ..., round_earned: _Optional[int] = ..., release_round: _Optional[int] = ..., amount_udsc: _Optional[int] = ..., coldkey: _Optional[str] = ...) -> None: ...
 
 class BondRow(_message.Message):
     __slots__ = ("run_id", "uid", "uids", "bonds_u16")
