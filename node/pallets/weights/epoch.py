@@ -189,3 +189,9 @@ def compute_earnings(
         {uid: part for uid, part in enumerate(miners) if part and uid not in mismatched},
         {uid: part for uid, part in enumerate(validators) if part},
     )
+
+
+def add_amounts(first: Mapping[int, int], second: Mapping[int, int]) -> dict[int, int]:
+    """Add amounts by uid, uids ascending."""
+    uids = sorted({*first, *second})
+    return {uid: first.get(uid, 0) + second.get(uid, 0) for uid in uids}

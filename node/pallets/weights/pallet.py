@@ -34,9 +34,11 @@ from node.pallets.mint.types import EmissionIssue
 from node.pallets.rounds.types import RoundsJudge
 from node.pallets.runs.types import OPEN_STATUSES, RunsReward
 from node.pallets.weights import errors as refusals
+from node.pallets.weights.entries import build_checkpoint_judgement, fill_entry
 from node.pallets.weights.epoch import (
     NO_EARNINGS,
     Opinion,
+    add_amounts,
     compute_base_loss,
     compute_earnings,
     compute_majority_reasons,
@@ -65,7 +67,6 @@ from node.runtime.errors import InvariantBroken, QueryNotFound, ensure, refuse
 from node.runtime.pallet import Pallet, call, invariant, query
 from node.runtime.params import ParamsCodec
 from node.runtime.storage import Item, KeySet, Map, Schema
-from proto.descent.lineage.v1 import lineage_pb2
 from proto.descent.rounds.v1 import rounds_pb2
 from proto.descent.runs.v1 import runs_pb2
 from proto.descent.weights.v1 import weights_pb2
@@ -366,7 +367,7 @@ class WeightsPallet(Pallet[WeightsSchema]):
         one that came late is late, whatever was said about who sat there before.
         """
         majority = compute_majority_reasons(opinions)
-        reasons = {}
+        reasons: dict[int, tuple[int, bool]] = {}
         for seat in seats:
             if seat.role != runs_pb2.ROLE_MINER:
                 continue
@@ -524,10 +525,7 @@ class WeightsPallet(Pallet[WeightsSchema]):
                 reason=reasons[uid][0] if uid in reasons else 0,
             )
             if output is not None:
-                entry.incentive_u16 = 0 if uid in mismatched else output.incentive_u16[uid]
-                entry.dividends_u16 = output.dividends_u16[uid]
-                entry.consensus_u16 = output.consensus_u16[uid]
-                entry.trust_u16 = output.validator_trust_u16[uid]
+                fill_entry(entry, output, uid in mismatched)
             self._runs.record_epoch(
                 ctx,
                 epoch.run_id,
@@ -662,37 +660,3 @@ class WeightsPallet(Pallet[WeightsSchema]):
             is_open = run is not None and run.status in OPEN_STATUSES
             if not is_open and not self.storage.halted.has(ctx, run_id):
                 raise InvariantBroken(f"weights: run {run_id} is over and has emission set aside")
-
-
-def add_amounts(first: Mapping[int, int], second: Mapping[int, int]) -> dict[int, int]:
-    """Add amounts by uid, uids ascending."""
-    uids = sorted({*first, *second})
-    return {uid: first.get(uid, 0) + second.get(uid, 0) for uid in uids}
-
-
-def build_checkpoint_judgement(epoch: Any, seats: list[Any], opinions: list[Opinion]) -> Any:
-    """Build the lineage entry of an epoch."""
-    coldkeys = {seat.uid: seat.coldkey for seat in seats}
-    entry = lineage_pb2.CheckpointJudgement(
-        run_id=epoch.run_id,
-        round=epoch.round + 1,
-        base_heldout_loss_nanonats=epoch.base_heldout_loss_nanonats,
-        entries=epoch.entries,
-        owner_udsc=epoch.owner_udsc,
-        height=epoch.height,
-    )
-    for opinion in opinions:
-        for verdict in opinion.judgement.verdicts:
-            if verdict.HasField("audit"):
-                entry.audits.add(
-                    uid=verdict.uid,
-                    validator_uid=opinion.uid,
-                    audit=verdict.audit,
-                    evidence_hash=verdict.evidence_hash,
-                )
-    for line in epoch.entries:
-        if line.emission_udsc:
-            entry.rewards.add(
-                uid=line.uid, coldkey=coldkeys[line.uid], amount_udsc=line.emission_udsc
-            )
-    return entry
