@@ -16,13 +16,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from node.pallets.lineage.pallet import LineagePallet
+from node.pallets.mint.pallet import MintPallet
 from node.pallets.rounds.pallet import RoundsPallet
 from node.pallets.runs.pallet import RunsPallet
 from node.pallets.runs.types import RUNS_MODULE
+from node.pallets.weights.judgement import compute_commitment
+from node.pallets.weights.pallet import WeightsPallet
+from node.pallets.weights.types import WEIGHTS_MODULE
 from node.runtime.context import Context
+from node.runtime.events import Event
 from node.runtime.pallet import Pallet
 from proto.descent.rounds.v1 import rounds_pb2
 from proto.descent.runs.v1 import runs_pb2
+from proto.descent.weights.v1 import weights_pb2
 from tests.pallets.harness import Harness, build_base_pallets, make_addr, make_text_addr
 
 OWNER_UDSC = 10**9
@@ -30,6 +36,7 @@ PARTICIPANT_UDSC = 10**7
 MODULES: dict[str, tuple[str, ...]] = {
     "fee_collector": (),
     RUNS_MODULE: (),
+    WEIGHTS_MODULE: (),
 }
 TIMELINE = {
     "commit_blocks": 4,
@@ -154,8 +161,16 @@ class TrainingChain(Harness):
         lineage = LineagePallet()
         runs = RunsPallet(bank, self.stake, lineage)
         rounds = RoundsPallet(runs, ScriptedBeacon(), lineage)
+        mint = MintPallet(bank)
+        weights = WeightsPallet(runs, rounds, lineage, mint, bank)
         runs.add_listener(rounds)
-        return [accounts, bank, lineage, runs, rounds]
+        runs.add_listener(weights)
+        return [accounts, bank, mint, lineage, runs, rounds, weights]
+
+    def make_account(self, name: str, udsc: int = 0) -> str:
+        """Make an account with coins; they count as issued."""
+        self.get_pallet("mint").issue(self.ctx(), make_addr(name), udsc)
+        return super().make_account(name)
 
     # Runs
 
@@ -330,3 +345,88 @@ class TrainingChain(Harness):
         """Tell whether any validator attested the result of a round."""
         request = rounds_pb2.QueryAttestationsRequest(run_id=current.run_id, round=current.index)
         return bool(self.query("/descent.rounds.v1.Query/Attestations", request).attestations)
+
+    # Weights
+
+    def build_judgement(
+        self,
+        run_id: int,
+        name: str,
+        weights: dict[int, int],
+        reasons: dict[int, int] | None = None,
+        round_index: int | None = None,
+    ) -> Any:
+        """Build a judgement of the newest settled round: OK for uids with weight.
+
+        Args:
+            reasons: reason code of further miners, by uid.
+        """
+        run = self.get_run(run_id)
+        index = run.current_round - 1 if round_index is None else round_index
+        judgement = weights_pb2.Judgement(
+            run_id=run_id,
+            round=index,
+            validator_uid=self.find_uid(run_id, name),
+            uids=sorted(weights),
+            weights_u16=[weights[uid] for uid in sorted(weights)],
+            base_heldout_loss_nanonats=5_000_000_000 - index,
+        )
+        codes = {uid: weights_pb2.REASON_CODE_OK for uid in weights}
+        for uid, reason in sorted({**codes, **(reasons or {})}.items()):
+            verdict = judgement.verdicts.add(uid=uid, reason=reason)
+            verdict.evidence_hash = hash_text(f"evidence/{index}/{uid}")
+            verdict.heldout_gain_nanonats = 1_000
+            if reason == weights_pb2.REASON_CODE_REPLAY_MISMATCH:
+                verdict.audit.CopyFrom(
+                    weights_pb2.Audit(claimed_root=hash_text("claimed"), matches=False)
+                )
+        return judgement
+
+    def find_uid(self, run_id: int, name: str) -> int:
+        """Find the uid of a name."""
+        request = runs_pb2.QueryParticipantRequest(run_id=run_id, hotkey=make_text_addr(name))
+        seat = self.query("/descent.runs.v1.Query/Participant", request).participant
+        return int(seat.uid)
+
+    def build_weights_commit(self, name: str, judgement: Any, **fields: Any) -> Any:
+        """Build the commitment of a judgement, salted with the name."""
+        values: dict[str, Any] = {
+            "hotkey": make_text_addr(name),
+            "run_id": judgement.run_id,
+            "round": judgement.round,
+            "commitment": compute_commitment(judgement, hash_text(name)),
+        }
+        return weights_pb2.MsgCommitWeights(**{**values, **fields})
+
+    def build_reveal(self, name: str, judgement: Any, **fields: Any) -> Any:
+        """Build the reveal of a judgement, salted with the name."""
+        values: dict[str, Any] = {
+            "hotkey": make_text_addr(name),
+            "judgement": judgement,
+            "salt": hash_text(name),
+        }
+        return weights_pb2.MsgRevealWeights(**{**values, **fields})
+
+    def judge(self, run_id: int, judgements: dict[str, Any]) -> list[Event]:
+        """Commit and reveal judgements by validator name, then make the epoch run.
+
+        Returns: the events of the block that ran it.
+        """
+        index = self.get_run(run_id).current_round - 1
+        judged = self.get_round(run_id, index)
+        for name, judgement in judgements.items():
+            self.run(self.build_weights_commit(name, judgement))
+        self.next_block(judged.judge_commit_deadline + 1 - self.height)
+        for name, judgement in judgements.items():
+            self.run(self.build_reveal(name, judgement))
+        return self.next_block(judged.judge_reveal_deadline + 1 - self.height)
+
+    def get_epoch(self, run_id: int, index: int) -> Any:
+        """Get the epoch of a round."""
+        request = weights_pb2.QueryEpochRequest(run_id=run_id, round=index)
+        return self.query("/descent.weights.v1.Query/Epoch", request).epoch
+
+    def get_vestings(self, run_id: int, uid: int) -> list[Any]:
+        """Get what has yet to vest for a uid."""
+        request = weights_pb2.QueryVestingsRequest(run_id=run_id, uid=uid)
+        return list(self.query("/descent.weights.v1.Query/Vestings", request).vestings)
