@@ -13,6 +13,7 @@ from node.pallets.mint.pallet import MintPallet
 from node.pallets.rounds.pallet import RoundsPallet
 from node.pallets.runs.pallet import RunsPallet
 from node.pallets.staking.pallet import StakingPallet
+from node.pallets.weights.pallet import WeightsPallet
 from node.runtime.application import Application, StateStoreLike, VoteExtender
 from node.runtime.options import NodeOptions
 from node.runtime.runtime import Runtime
@@ -42,6 +43,7 @@ class Chain:
     lineage: LineagePallet
     runs: RunsPallet
     rounds: RoundsPallet
+    weights: WeightsPallet
 
     def open_application(
         self,
@@ -72,7 +74,9 @@ def build_chain() -> Chain:
     lineage = LineagePallet()
     runs = RunsPallet(bank, staking, lineage)
     rounds = RoundsPallet(runs, beacon, lineage)
+    weights = WeightsPallet(runs, rounds, lineage, mint, bank)
     runs.add_listener(rounds)
+    runs.add_listener(weights)
     base = (consensus, beacon, accounts, bank, mint, staking)
-    runtime = Runtime((*base, lineage, runs, rounds))
-    return Chain(runtime, *base, lineage, runs, rounds)
+    runtime = Runtime((*base, lineage, runs, rounds, weights))
+    return Chain(runtime, *base, lineage, runs, rounds, weights)

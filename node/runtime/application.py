@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Protocol
 
 from cosmos.base.abci.v1beta1 import abci_pb2 as cosmos_abci
@@ -239,7 +240,9 @@ class Application:
 
         Raises: any exception that is no refusal; the node must stop.
         """
-        block = make_block(self.last_block.chain_id, request)
+        block = replace(
+            make_block(self.last_block.chain_id, request), previous_app_hash=self.store.app_hash
+        )
         state = Overlay(self._get_base())
         ctx = Context(state, block)
         inherents, txs = split_inherents(self.runtime, list(request.txs))

@@ -371,7 +371,7 @@ class TrainingChain(Harness):
             weights_u16=[weights[uid] for uid in sorted(weights)],
             base_heldout_loss_nanonats=5_000_000_000 - index,
         )
-        codes = {uid: weights_pb2.REASON_CODE_OK for uid in weights}
+        codes = dict.fromkeys(weights, weights_pb2.REASON_CODE_OK)
         for uid, reason in sorted({**codes, **(reasons or {})}.items()):
             verdict = judgement.verdicts.add(uid=uid, reason=reason)
             verdict.evidence_hash = hash_text(f"evidence/{index}/{uid}")
