@@ -32,7 +32,6 @@ from typing import Any
 from tendermint.abci import types_pb2 as abci
 from tendermint.types import block_pb2, params_pb2, types_pb2, validator_pb2
 
-import proto  # noqa: F401  (puts tendermint.* on the path)
 from node.engine.validators import ValidatorSet
 from node.store.environment import (
     MAP_SIZE_BYTES,

@@ -31,7 +31,6 @@ from typing import Any
 
 from tendermint.abci import types_pb2 as abci
 
-import proto  # noqa: F401  (puts tendermint.* on the path)
 from node.engine.errors import EngineUnreachable, TxRefused
 
 BROADCAST, CHECK, STATUS, UNCONFIRMED, SUBSCRIBE = range(1, 6)

@@ -26,7 +26,6 @@ from tendermint.abci import types_pb2 as abci
 from tendermint.types import block_pb2, types_pb2, validator_pb2
 from tendermint.version import types_pb2 as version_pb2
 
-import proto  # noqa: F401  (puts tendermint.* on the path)
 from node.engine.blockstore import BlockStore, EngineState, strip_extensions
 from node.engine.errors import (
     ApplicationBroken,

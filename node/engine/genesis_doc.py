@@ -17,7 +17,6 @@ from typing import Any
 
 from tendermint.types import params_pb2
 
-import proto  # noqa: F401  (puts tendermint.* on the path)
 from node.engine.errors import GenesisInvalid
 from node.engine.hashing import NANOS_PER_SECOND
 from node.engine.keys import PUBLIC_TYPE

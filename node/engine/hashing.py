@@ -14,8 +14,6 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from tendermint.abci import types_pb2 as abci
 from tendermint.types import params_pb2, types_pb2
 
-import proto  # noqa: F401  (puts tendermint.* on the path)
-
 PART_SIZE_BYTES = 65536
 NANOS_PER_SECOND = 10**9
 ZERO_TIME_SECONDS = -62135596800  # Go's zero time, year 1

@@ -13,7 +13,6 @@ from typing import Any
 
 from tendermint.abci import types_pb2 as abci
 
-import proto  # noqa: F401  (puts tendermint.* on the path)
 from node.engine.errors import TxRefused
 
 IN_CACHE_CODE, FULL_CODE, TOO_LARGE_CODE = 19, 20, 21

@@ -12,7 +12,6 @@ from tendermint.abci import types_pb2 as abci
 from tendermint.crypto import keys_pb2
 from tendermint.types import validator_pb2
 
-import proto  # noqa: F401  (puts tendermint.* on the path)
 from node.engine.errors import ApplicationBroken
 from node.engine.hashing import merkle_root
 from node.engine.keys import compute_address

@@ -15,7 +15,7 @@ Words: a *slot* is the place of a child, 0..15. `hashes[1]` is a node's own hash
 A *leaf* is (key hash, value hash). A *label* is the node's database key without its version.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from hashlib import sha256
 
 from node.store.errors import StoreCorrupt
@@ -33,6 +33,10 @@ _EMPTY_HASHES = [EMPTY_HASH] * (2 * NUM_SLOTS)
 _EMPTY_CHILDREN: list[Child] = [None] * NUM_SLOTS
 _HIGH_NIBBLE = [bytes([byte & 0xF0]) for byte in range(256)]
 _VERSION_SIZE = 8
+_INNER = range(NUM_SLOTS - 1, 0, -1)  # places of the hashes over children, lowest first
+_PARENT_MARKS = [
+    sum(1 << (NUM_SLOTS + slot >> shift) for shift in (1, 2, 3, 4)) for slot in range(NUM_SLOTS)
+]
 
 
 class Node:
@@ -49,28 +53,37 @@ class Node:
         """Copy, so that the copy can be changed."""
         return Node(self.hashes[:], self.children[:], self.single)
 
-    def rehash(self, slots: Iterable[int]) -> None:
+    def rehash(self, slots: list[int]) -> None:
         """Recompute every hash above the children in `slots`."""
+        if len(slots) == 1:
+            parents = []
+            i = NUM_SLOTS + slots[0] >> 1
+            while i:
+                parents.append(i)
+                i >>= 1
+        else:
+            marks = 0  # bit i: hashes[i] has to be made again
+            for slot in slots:
+                marks |= _PARENT_MARKS[slot]
+            parents = [i for i in _INNER if marks >> i & 1]
         hashes, single = self.hashes, self.single
-        parents = {NUM_SLOTS + slot >> 1 for slot in slots}
-        while parents:
-            for i in parents:
-                left, right = hashes[i + i], hashes[i + i + 1]
-                single &= ~(1 << i)
-                if right is EMPTY_HASH:
-                    if left is EMPTY_HASH:
-                        hashes[i] = EMPTY_HASH
-                        continue
-                    if single >> (i + i) & 1:
-                        hashes[i] = left
-                        single |= 1 << i
-                        continue
-                elif left is EMPTY_HASH and single >> (i + i + 1) & 1:
-                    hashes[i] = right
+        for i in parents:  # lowest first: a parent comes after its children
+            left, right = hashes[i + i], hashes[i + i + 1]
+            if right is EMPTY_HASH:
+                if left is EMPTY_HASH:
+                    hashes[i] = EMPTY_HASH
+                    single &= ~(1 << i)
+                    continue
+                if single >> (i + i) & 1:
+                    hashes[i] = left
                     single |= 1 << i
                     continue
-                hashes[i] = sha256(b"\x01" + left + right).digest()
-            parents = {i >> 1 for i in parents if i > 1}
+            elif left is EMPTY_HASH and single >> (i + i + 1) & 1:
+                hashes[i] = right
+                single |= 1 << i
+                continue
+            single &= ~(1 << i)
+            hashes[i] = sha256(b"\x01" + left + right).digest()
         self.single = single
 
     def get_only_leaf(self) -> Leaf | None:
