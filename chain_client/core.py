@@ -222,6 +222,8 @@ class ClientCore(ReadOperations):
             account = yield from self.account(key.address)
         sequence = account.next_sequence
         chain_id = yield from self.chain_id()
+        # Paying a fee takes gas too, whatever its size; a node that asks none is paid none.
+        fee_udsc = 1 if (yield from self.gas_price()) else 0
         for _ in range(MAX_RESIGNS):
             signed = txs.build_tx(
                 key,
@@ -230,7 +232,7 @@ class ClientCore(ReadOperations):
                 account_number=account.account_number,
                 sequence=sequence,
                 gas_limit=0,
-                fee_udsc=0,
+                fee_udsc=fee_udsc,
                 memo=memo,
             )
             try:
