@@ -33,6 +33,7 @@ _EMPTY_HASHES = [EMPTY_HASH] * (2 * NUM_SLOTS)
 _EMPTY_CHILDREN: list[Child] = [None] * NUM_SLOTS
 _HIGH_NIBBLE = [bytes([byte & 0xF0]) for byte in range(256)]
 _VERSION_SIZE = 8
+_LEAF_SIZE, _INNER_SIZE = 2 * HASH_SIZE, _VERSION_SIZE + HASH_SIZE  # bytes of an encoded child
 _INNER = range(NUM_SLOTS - 1, 0, -1)  # places of the hashes over children, lowest first
 _PARENT_MARKS = [
     sum(1 << (NUM_SLOTS + slot >> shift) for shift in (1, 2, 3, 4)) for slot in range(NUM_SLOTS)
@@ -42,16 +43,19 @@ _PARENT_MARKS = [
 class Node:
     """Sixteen children and the 31 hashes over them. Not changed any more once it is shared."""
 
-    __slots__ = ("children", "hashes", "single")
+    __slots__ = ("children", "data", "hashes", "single")
 
-    def __init__(self, hashes: list[bytes], children: list[Child], single: int) -> None:
+    def __init__(
+        self, hashes: list[bytes], children: list[Child], single: int, data: bytes = b""
+    ) -> None:
         self.hashes = hashes
         self.children = children
         self.single = single  # bit i: below hashes[i] is exactly one leaf
+        self.data = data  # encoded before the changes under way; empty for a new node
 
     def copy(self) -> "Node":
         """Copy, so that the copy can be changed."""
-        return Node(self.hashes[:], self.children[:], self.single)
+        return Node(self.hashes[:], self.children[:], self.single, self.data)
 
     def rehash(self, slots: list[int]) -> None:
         """Recompute every hash above the children in `slots`."""
@@ -109,12 +113,35 @@ class Node:
         parts[0] = (present << 16 | leaf).to_bytes(4, "big")
         return b"".join(parts)
 
+    def encode_change(self, slots: list[int]) -> bytes:
+        """Encode a copy of which the children in `slots` changed; give the same as `encode`.
+
+        One child that stays a leaf, or stays an inner node, is the usual case, and is patched.
+        """
+        slot = slots[0]
+        child = self.children[slot]
+        masks = int.from_bytes(self.data[:4], "big")
+        if len(slots) == 1 and child is not None and masks >> 16 + slot & 1:
+            is_leaf = type(child) is tuple
+            if is_leaf == bool(masks >> slot & 1):
+                below = (1 << slot) - 1
+                num_leaves = (masks & below).bit_count()
+                num_inner = (masks >> 16 & below).bit_count() - num_leaves
+                at = 4 + num_leaves * _LEAF_SIZE + num_inner * _INNER_SIZE
+                if type(child) is tuple:
+                    piece = child[0] + child[1]
+                else:
+                    version = child.to_bytes(_VERSION_SIZE, "big")  # type: ignore[union-attr]
+                    piece = version + self.hashes[NUM_SLOTS + slot]
+                return self.data[:at] + piece + self.data[at + len(piece) :]
+        return self.encode()
+
     @staticmethod
     def decode(data: bytes) -> "Node":
         """Decode `encode`'s bytes and recompute the hashes."""
         masks = int.from_bytes(data[:4], "big")
         present, leaf = masks >> 16, masks & 0xFFFF
-        node = Node(_EMPTY_HASHES[:], _EMPTY_CHILDREN[:], leaf << NUM_SLOTS)
+        node = Node(_EMPTY_HASHES[:], _EMPTY_CHILDREN[:], leaf << NUM_SLOTS, data)
         hashes, children = node.hashes, node.children
         at = 4
         slots = []
@@ -281,7 +308,7 @@ class TreeUpdate:
         if node is None:
             return None
         node.rehash(slots)
-        self._record(node, old_version, depth, changes[0][0])
+        self._record(node, old_version, depth, changes[0][0], slots)
         return node
 
     def _set_child(self, node: Node, slot: int, below: Node | Leaf | None) -> None:
@@ -301,13 +328,16 @@ class TreeUpdate:
         node.hashes[NUM_SLOTS + slot] = hash_leaf(*below)  # type: ignore[misc]
         node.single |= bit
 
-    def _record(self, node: Node, old_version: int | None, depth: int, key_hash: bytes) -> None:
+    def _record(
+        self, node: Node, old_version: int | None, depth: int, key_hash: bytes, slots: list[int]
+    ) -> None:
         label = make_label(self._store_id, depth, key_hash)
         if old_version is not None:
             self.stale_nodes.append((old_version, label))
         if node.hashes[1] is EMPTY_HASH or (depth and node.single >> 1 & 1):
             return
-        self.nodes.append((label, node.encode()))
+        node.data = node.encode_change(slots)
+        self.nodes.append((label, node.data))
         if depth <= CACHED_DEPTH_MAX:
             self.top_nodes[label] = node
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from node.store.proofs import EMPTY_HASH, hash_inner, hash_leaf
 from node.store.state import StateStore
+from node.store.tree import Node
 
 KEYS = st.binary(max_size=3)
 VALUES = st.binary(max_size=2)
@@ -66,3 +67,17 @@ def test_root_is_a_function_of_content__thousands_in_batches(tmp_path: Path) -> 
         store.stage(version + 2, {"bank": {key: content[key] for key in gone}})
         store.commit()
         assert store.store_roots()["bank"] == root == compute_content_root(content)
+
+
+def test_patched_encoding_is_the_encoding(tmp_path: Path) -> None:
+    """What a version wrote decodes and encodes to the same bytes, patched or not."""
+    with StateStore.open(tmp_path) as store:
+        for version in range(1, 30):
+            store.stage(version, {"bank": {b"%d" % (version * i % 400): b"%d" % version
+                                           for i in range(1, 40, version % 7 + 1)}})  # fmt: skip
+            store.commit()
+        tables = store._database.tables
+        with store._database.begin() as txn:
+            nodes = [value for _, value in txn.cursor(db=tables[b"nodes"])]
+        assert len(nodes) > 400
+        assert all(Node.decode(data).encode() == data for data in nodes)
