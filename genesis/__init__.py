@@ -5,7 +5,7 @@
 | `builder.py`  | `GenesisBuilder`       | balances, operators, parameters to a genesis document  |
 | `document.py` | `encode_document`      | canonical JSON, hash, export of a running state        |
 | `check.py`    | `check_document`       | says what is wrong with a genesis in one sentence      |
-| `devnet.py`   | `build_devnet`         | faucet, owner, validators, miners of a test mnemonic   |
+| `devnet.py`   | `write_node_home`      | faucet, owner, validators, miners of a test mnemonic   |
 | `mnemonic.py` | `derive_account`       | BIP-39 and BIP-32, as little as genesis needs          |
 """
 

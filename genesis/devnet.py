@@ -1,12 +1,15 @@
-"""The devnet preset: named accounts from one published mnemonic, and the genesis they start with.
+"""The devnet preset: named accounts of one published mnemonic, and the genesis they start with.
 
-Account index: faucet 0, owner 1, validator-i 100+i, miner-i 200+i. Everyone knows these keys;
-a genesis that is not marked as a devnet refuses them.
+Account index: faucet 0, owner 1, then 16 validators, then 32 miners. Everyone knows these keys; a
+genesis that is not marked as a devnet refuses them. Every validator is an operator with a bond; the
+one node of an embedded devnet belongs to validator-0, the others score without running a node.
 """
 
 from __future__ import annotations
 
 import hashlib
+import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -22,17 +25,15 @@ from node.engine.keys import load_validator_key
 from node.onion import SEED_BYTES, OnionKeeper, save_seed
 from node.runtime.addresses import compute_account_address, encode_account
 
-DEVNET_MNEMONIC = "test test test test test test test test test test test junk"
-FAUCET_INDEX = 0
-OWNER_INDEX = 1
-FIRST_VALIDATOR_INDEX = 100
-FIRST_MINER_INDEX = 200
-MAX_NAMED = 32
-"""validator-0..31 and miner-0..31 are known by name."""
+MNEMONIC = (
+    "abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon about"
+)
+NUM_VALIDATORS = 16
+NUM_MINERS = 32
 
 FAUCET_UDSC = 1_000_000 * 10**6
 OWNER_UDSC = 10_000 * 10**6
-VALIDATOR_UDSC = 2_000 * 10**6
+VALIDATOR_UDSC = 11_000 * 10**6
 MINER_UDSC = 100 * 10**6
 SELF_BOND_UDSC = 1_000 * 10**6
 DEVNET_PARAMS: dict[str, dict[str, Any]] = {
@@ -43,64 +44,74 @@ DEVNET_PARAMS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class DevnetAccount:
-    """A named account of the devnet; `index` is the hardened account number of its path."""
+    """An account of every devnet.
+
+    Args:
+        name, role: "miner-0", "miner".
+        index: account index under `MNEMONIC`, path m/44'/118'/index'/0/0.
+        balance_udsc: at genesis, a bond included.
+    """
 
     name: str
     role: str
     index: int
-    secret: bytes
-    addr: bytes
+    balance_udsc: int
+
+    @property
+    def secret(self) -> bytes:
+        """The published secp256k1 key, 32 bytes."""
+        return derive_path(get_devnet_seed(), f"m/44'/{COIN_TYPE}'/{self.index}'/0/0")
+
+    @property
+    def addr(self) -> bytes:
+        """The account's address, 20 bytes."""
+        return get_addr(self.index)
 
     @property
     def address(self) -> str:
-        """Bech32 address."""
+        """The account's address as bech32."""
         return encode_account(self.addr)
 
 
 @lru_cache(maxsize=1)
 def get_devnet_seed() -> bytes:
     """Get the seed of the published mnemonic."""
-    return compute_seed(DEVNET_MNEMONIC)
+    return compute_seed(MNEMONIC)
 
 
 @lru_cache(maxsize=256)
-def make_account(name: str) -> DevnetAccount:
-    """Make the account of a name: faucet, owner, validator-i or miner-i.
-
-    Raises: KeyError for another name.
-    """
-    role, _, number = name.partition("-")
-    firsts = {"validator": FIRST_VALIDATOR_INDEX, "miner": FIRST_MINER_INDEX}
-    if name == "faucet":
-        index = FAUCET_INDEX
-    elif name == "owner":
-        index = OWNER_INDEX
-    elif role in firsts and number.isdigit() and int(number) < MAX_NAMED:
-        index = firsts[role] + int(number)
-    else:
-        raise KeyError(f"{name} is no devnet account")
+def get_addr(index: int) -> bytes:
+    """Get the address of an account index."""
     secret = derive_path(get_devnet_seed(), f"m/44'/{COIN_TYPE}'/{index}'/0/0")
-    addr = compute_account_address(derive_public_key(secret))
-    return DevnetAccount(name, role, index, secret, addr)
+    return compute_account_address(PrivateKey(secret).public_key.format(compressed=True))
 
 
-def derive_public_key(secret: bytes) -> bytes:
-    """Derive the compressed public key of a secret."""
-    return PrivateKey(secret).public_key.format(compressed=True)
+def list_accounts() -> list[DevnetAccount]:
+    """List the accounts of every devnet: faucet, owner, validators, miners."""
+    first_miner = 2 + NUM_VALIDATORS
+    validators = [
+        DevnetAccount(f"validator-{i}", "validator", 2 + i, VALIDATOR_UDSC)
+        for i in range(NUM_VALIDATORS)
+    ]
+    miners = [
+        DevnetAccount(f"miner-{i}", "miner", first_miner + i, MINER_UDSC) for i in range(NUM_MINERS)
+    ]
+    faucet = DevnetAccount("faucet", "faucet", 0, FAUCET_UDSC)
+    return [faucet, DevnetAccount("owner", "owner", 1, OWNER_UDSC), *validators, *miners]
 
 
-def list_names(num_validators: int, num_miners: int) -> list[str]:
-    """List the account names of a devnet."""
-    validators = [f"validator-{index}" for index in range(num_validators)]
-    miners = [f"miner-{index}" for index in range(num_miners)]
-    return ["faucet", "owner", *validators, *miners]
+def get_account(name: str) -> DevnetAccount:
+    """Get an account by name.
+
+    Raises: KeyError.
+    """
+    return {account.name: account for account in list_accounts()}[name]
 
 
 @lru_cache(maxsize=1)
 def list_devnet_addrs() -> dict[bytes, str]:
     """List every address whose key is published, with its name."""
-    names = list_names(MAX_NAMED, MAX_NAMED)
-    return {make_account(name).addr: name for name in names}
+    return {account.addr: account.name for account in list_accounts()}
 
 
 @dataclass(frozen=True)
@@ -115,35 +126,28 @@ def build_devnet(
     operators: list[OperatorKeys],
     *,
     time_ns: int,
-    num_validators: int,
-    num_miners: int,
     chain_id: str = CHAIN_ID,
     params: dict[str, dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Build the genesis of a devnet.
 
     Args:
-        operators: one a consensus node; validator-i owns operator i. Further scoring validators are
-            operators too, with a consensus key nobody runs.
+        operators: one a consensus node; operator i is validator-i.
         time_ns: genesis time, nanoseconds since 1970.
         params: parameter sections by pallet over the preset.
     """
     builder = GenesisBuilder(
         chain_id, time_ns, is_devnet=True, params={**DEVNET_PARAMS, **(params or {})}
     )
-    num_operators = max(num_validators, len(operators))
-    amounts = {"faucet": FAUCET_UDSC, "owner": OWNER_UDSC}
-    amounts |= {f"validator-{index}": VALIDATOR_UDSC for index in range(num_operators)}
-    amounts |= {f"miner-{index}": MINER_UDSC for index in range(num_miners)}
-    for name, udsc in amounts.items():
-        builder.add_account(make_account(name).addr, udsc)
-    for index in range(num_operators):
-        account = make_account(f"validator-{index}")
+    accounts = list_accounts()
+    for account in accounts:
+        builder.add_account(account.addr, account.balance_udsc)
+    validators = [account for account in accounts if account.role == "validator"]
+    for index, account in enumerate(validators):
+        consensus_key = hashlib.sha256(f"devnet/{account.name}".encode()).digest()
         if index < len(operators):
             consensus_key = operators[index].consensus_key
             builder.register_beacon(account.addr, operators[index].anchor)
-        else:
-            consensus_key = hashlib.sha256(f"devnet/{account.name}".encode()).digest()
         builder.add_operator(account.addr, account.name, consensus_key, SELF_BOND_UDSC)
     return builder.build()
 
@@ -153,8 +157,6 @@ def init_devnet_home(
     *,
     time_ns: int,
     onion_seed: bytes,
-    num_validators: int = 2,
-    num_miners: int = 3,
     chain_id: str = CHAIN_ID,
     params: dict[str, dict[str, Any]] | None = None,
 ) -> str:
@@ -168,16 +170,31 @@ def init_devnet_home(
     config = home / "config"
     config.mkdir(parents=True, exist_ok=True)
     key = load_validator_key(config / "priv_validator_key.json")
-    operator = make_account("validator-0")
+    operator = get_account("validator-0")
     save_seed(config / "onion_seed", onion_seed)
     (config / "operator").write_text(operator.address + "\n")
     anchor = OnionKeeper(onion_seed, operator.addr).first_anchor
     document = build_devnet(
-        [OperatorKeys(key.public_key, anchor)],
-        time_ns=time_ns,
-        num_validators=num_validators,
-        num_miners=num_miners,
-        chain_id=chain_id,
-        params=params,
+        [OperatorKeys(key.public_key, anchor)], time_ns=time_ns, chain_id=chain_id, params=params
     )
     return save_document(config / "genesis.json", document)
+
+
+def write_node_home(home: Path, addresses: Mapping[str, str], time_ns: int) -> None:
+    """Make a devnet node's home unless it is there.
+
+    Args:
+        addresses: account name -> bech32 address as the caller's keyring has them.
+        time_ns: genesis time, nanoseconds since 1970.
+    Raises: ValueError if the keyring holds another key under a devnet name.
+    """
+    if (home / "config" / "genesis.json").exists():
+        return
+    for account in list_accounts():
+        found = addresses.get(account.name, account.address)
+        if found != account.address:
+            raise ValueError(
+                f"the keyring has {found} as {account.name}, the devnet {account.address}: use "
+                "another --home, or remove that key"
+            )
+    init_devnet_home(home, time_ns=time_ns, onion_seed=secrets.token_bytes(SEED_BYTES))

@@ -53,7 +53,9 @@ def save_document(path: Path, document: dict[str, Any]) -> str:
     """Write a genesis file; returns its hash."""
     path.parent.mkdir(parents=True, exist_ok=True)
     data = encode_document(document)
-    path.write_bytes(data)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_bytes(data)
+    temporary.replace(path)
     return hashlib.sha256(data).hexdigest()
 
 

@@ -11,7 +11,14 @@ import pytest
 from tendermint.abci import types_pb2 as abci
 
 from genesis.check import check_document
-from genesis.devnet import OperatorKeys, build_devnet, init_devnet_home, make_account
+from genesis.devnet import (
+    OperatorKeys,
+    build_devnet,
+    get_account,
+    init_devnet_home,
+    list_accounts,
+    write_node_home,
+)
 from genesis.document import (
     GenesisError,
     build_params_json,
@@ -22,8 +29,10 @@ from genesis.document import (
 )
 from node.chain import CHAIN_ID, build_chain
 from node.engine.embedded import EmbeddedEngine
+from node.engine.errors import HomeMismatch
 from node.engine.genesis_doc import parse_params
-from node.process import load_extender, open_application
+from node.engine.process import open_engine
+from node.process import load_extender
 from node.runtime.options import NodeOptions
 from node.store.state import StateStore
 
@@ -36,17 +45,15 @@ def document() -> dict[str, Any]:
     return build_devnet(
         [OperatorKeys(b"\x01" * 32, b"\x02" * 32)],
         time_ns=TIME_NS,
-        num_validators=2,
-        num_miners=3,
     )
 
 
 def test_devnet(document: dict[str, Any]) -> None:
     ctx = check_document(document)
     chain = build_chain()
-    assert chain.staking.get_bonded_stake(ctx, make_account("validator-1").addr) == 10**9
-    assert chain.bank.get_balance(ctx, make_account("faucet").addr) == 10**12
-    assert chain.beacon.get_anchor(ctx, make_account("validator-0").addr).current == b"\x02" * 32
+    assert chain.staking.get_bonded_stake(ctx, get_account("validator-1").addr) == 10**9
+    assert chain.bank.get_balance(ctx, get_account("faucet").addr) == 10**12
+    assert chain.beacon.get_anchor(ctx, get_account("validator-0").addr).current == b"\x02" * 32
     supply = chain.bank.get_supply(ctx)
     assert chain.mint.storage.issued_udsc.get(ctx) == supply
 
@@ -135,7 +142,7 @@ def test_a_running_state_exports_and_imports_to_the_same_app_hash(tmp_path: Path
     init_devnet_home(home, time_ns=TIME_NS, onion_seed=SEED)
     chain = build_chain()
     with StateStore.open(home / "data" / "state") as store:
-        application = chain.open_application(store, NodeOptions(), load_extender(home, chain))
+        application = chain.open_application(store, NodeOptions(), load_extender(home))
         engine = EmbeddedEngine(home, application)
         engine.start()
         for _ in range(5):
@@ -151,7 +158,7 @@ def test_a_running_state_exports_and_imports_to_the_same_app_hash(tmp_path: Path
         (other / "config" / name).write_bytes((home / "config" / name).read_bytes())
     (other / "config" / "genesis.json").write_bytes(encode_document(exported))
     with StateStore.open(other / "data" / "state") as store:
-        extend = load_extender(other, chain)
+        extend = load_extender(other)
         application = build_chain().open_application(store, NodeOptions(), extend)
         engine = EmbeddedEngine(other, application)
         engine.start()
@@ -164,19 +171,23 @@ def test_a_running_state_exports_and_imports_to_the_same_app_hash(tmp_path: Path
 
 
 def test_home_of_another_chain_is_refused(tmp_path: Path) -> None:
-    from node.engine.errors import HomeMismatch
-    from node.engine.genesis_doc import GenesisDoc
-
     init_devnet_home(tmp_path, time_ns=TIME_NS, onion_seed=SEED)
-    genesis = GenesisDoc.load(tmp_path / "config" / "genesis.json")
-    with StateStore.open(tmp_path / "data" / "state") as store:
-        application = open_application(tmp_path, store, NodeOptions(), genesis)
-        engine = EmbeddedEngine(tmp_path, application)
-        engine.start()
+    path = tmp_path / "config" / "genesis.json"
+    with open_engine(tmp_path, extend=load_extender(tmp_path)) as engine:
         engine.step()
-        engine.close()
-        document = json.loads((tmp_path / "config" / "genesis.json").read_bytes())
-        document["chain_id"] = "descent-other-1"
-        other = GenesisDoc.parse(encode_document(document))
-        with pytest.raises(HomeMismatch, match="use another home"):
-            open_application(tmp_path, store, NodeOptions(), other)
+    document = json.loads(path.read_bytes())
+    document["chain_id"] = "descent-other-1"
+    path.write_bytes(encode_document(document))
+    with pytest.raises(HomeMismatch, match="use another home"), open_engine(tmp_path):
+        pass
+
+
+def test_devnet_home_is_made_once(tmp_path: Path) -> None:
+    addresses = {account.name: account.address for account in list_accounts()}
+    write_node_home(tmp_path, addresses, TIME_NS)
+    before = (tmp_path / "config" / "genesis.json").read_bytes()
+    check_document(json.loads(before))
+    write_node_home(tmp_path, addresses, TIME_NS + 1)
+    assert (tmp_path / "config" / "genesis.json").read_bytes() == before
+    with pytest.raises(ValueError, match="the keyring has"):
+        write_node_home(tmp_path / "other", {"faucet": "descent1other"}, TIME_NS)
