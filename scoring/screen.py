@@ -4,7 +4,9 @@ Two checks. Equal body hashes are a copy outright. Otherwise the share of change
 payloads have in common, position and sign, is compared with what is usual: honest miners of one
 round overlap somewhat, because they start from the same checkpoint, so the threshold lies halfway
 between the median overlap of all pairs and identity. A verdict by overlap needs three pairs to know
-what is usual; with fewer only near-identity counts.
+what is usual; with fewer only near-identity counts. Measured by `bench/honest_rounds.py` over 20
+rounds of the default model with 4 miners: honest pairs of a round overlap by 6-17 % (9-24 % with an
+untied head), of neighbouring rounds by at most 16 %.
 
 The screen makes a payload weightless for a round; it never slashes. An average of several honest
 payloads passes it: that is what audits are for.
