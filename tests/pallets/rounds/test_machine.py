@@ -11,9 +11,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from node.runtime.errors import ChainError
+from node.runtime.errors import ChainError, QueryNotFound
 from proto.descent.rounds.v1 import rounds_pb2
-from proto.descent.runs.v1 import runs_pb2
 from tests.pallets.harness import make_text_addr
 from tests.pallets.training_chain import PARTICIPANT_UDSC, TrainingChain, build_spec, hash_text
 
@@ -57,7 +56,7 @@ class RoundsMachine(RuleBasedStateMachine):
         payload_hash = hash_text(f"payload/{body}")
         try:
             message = self.chain.build_commit(1, name, payload_hash=payload_hash)
-        except Exception:  # the seat went to somebody else
+        except QueryNotFound:  # the seat went to somebody else
             return
         if self.attempt(message):
             assert current.phase in (rounds_pb2.PHASE_TRAINING, rounds_pb2.PHASE_ATTESTING)
@@ -75,18 +74,38 @@ class RoundsMachine(RuleBasedStateMachine):
         root = hash_text(f"theta/{index + 1}" if is_honest else f"wrong/{name}")
         self.attempt(self.chain.build_state(1, name, result_root=root))
 
-    @rule()
-    def play(self) -> None:
-        """Let everybody who is left do the round as they should."""
-        run = self.chain.get_run(1)
-        current = self.chain.get_round(1)
-        is_early = current.phase == rounds_pb2.PHASE_TRAINING
-        if run.status == runs_pb2.RUN_STATUS_TRAINING and is_early:
-            for name in (*MINERS,):
-                self.commit(name, 0)
-            self.chain.advance_to_phase(1, rounds_pb2.PHASE_ATTESTING)
+    @rule(miners=st.sets(st.sampled_from(MINERS)))
+    def play(self, miners: set[str]) -> None:
+        """Let these miners commit and every validator do its work, until the round is settled."""
+        for name in VALIDATORS:
+            self.change_stake(name, 100)
+        for name in sorted(miners):
+            self.commit(name, 0)
+        index = self.chain.get_round(1).index
+        for _ in range(12):
+            if self.chain.get_round(1, index).settled_height:
+                break
             for name in VALIDATORS:
                 self.attempt(self.chain.build_availability(1, name, [0, 1, 2]))
+                self.attempt(self.chain.build_state(1, name))
+            self.chain.next_block()
+
+    @rule(mismatch=st.booleans())
+    def judge_together(self, mismatch: bool) -> None:
+        """Let every validator judge the newest settled round in the same way."""
+        index = self.chain.get_run(1).current_round - 1
+        if index < 0 or self.chain.get_round(1, index).phase != rounds_pb2.PHASE_JUDGING:
+            return
+        weights, reasons = ({1: 5}, {0: 7}) if mismatch else ({0: 3, 1: 5}, {})
+        judged = self.chain.get_round(1, index)
+        judgements = {
+            name: self.chain.build_judgement(1, name, weights, reasons) for name in VALIDATORS
+        }
+        for name, judgement in judgements.items():
+            self.attempt(self.chain.build_weights_commit(name, judgement))
+        self.chain.next_block(max(0, judged.judge_commit_deadline + 1 - self.chain.height))
+        for name, judgement in judgements.items():
+            self.attempt(self.chain.build_reveal(name, judgement))
 
     @rule(name=st.sampled_from(VALIDATORS), weights=st.dictionaries(st.integers(0, 2), st.just(9)))
     def judge(self, name: str, weights: dict[int, int]) -> None:
@@ -139,7 +158,7 @@ class RoundsMachine(RuleBasedStateMachine):
 
 TestRounds = RoundsMachine.TestCase
 TestRounds.settings = settings(
-    max_examples=15,
+    max_examples=25,
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
