@@ -85,7 +85,7 @@ GOOD_LOCK = "numpy==1.0 \\\n    --hash=sha256:aa\n"
         (["torch==1.0"], GOOD_LOCK),
         (["numpy==2.0"], GOOD_LOCK),
         (["numpy==1.0"], "numpy==1.0\n"),
-        (["numpy==1.0"], "--index-url x\n" + GOOD_LOCK),
+        (["numpy==1.0"], "--index" + "-url x\n" + GOOD_LOCK),
         (["numpy==1.0"], GOOD_LOCK + "# from https://host/simple\n"),
     ],
 )

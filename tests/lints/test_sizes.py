@@ -18,7 +18,10 @@ LONG_FILES: dict[str, str] = {
 }
 LONG_FILE_LINES = 750
 # function -> why it is longer
-LONG_FUNCTIONS: dict[str, str] = {}
+LONG_FUNCTIONS: dict[str, str] = {
+    "chain_client/core.py:broadcast": "one loop over the answers a node may give",
+    "node/pallets/runs/spec.py:ensure_consistent": "one `ensure` a rule between fields",
+}
 
 
 def check_file(path: Path, text: str) -> list[str]:
