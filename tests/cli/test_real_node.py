@@ -14,8 +14,7 @@ from chain_client.errors import ChainMismatch, NodeUnreachable, NotFound, QueryF
 from chain_client.keys import Key, Keyring
 from chain_client.sync_client import SyncChainClient
 from cli.main import run
-from tests.runtime.chain_driver import get_secret
-from tests.support.devnet_node import DevnetNode
+from tests.support.devnet_node import DevnetNode, get_secret
 
 NAMES = ("faucet", "owner", "validator-0", "validator-1", "miner-0")
 FAUCET, OWNER, MINER = (Key(name, get_secret(name)) for name in ("faucet", "owner", "miner-0"))
