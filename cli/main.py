@@ -21,6 +21,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "tx": ("cli.tx", "Send coins, and stake them."),
     "run": ("cli.run", "Create, list, show and join training runs."),
     "node": ("cli.node", "Run and inspect a node."),
+    "devnet": ("cli.devnet.app", "A whole network on this machine."),
+    "miner": ("cli.miner", "Earn by training."),
+    "validator": ("cli.validator", "Earn by judging."),
+    "lineage": ("cli.lineage.app", "Where did these weights come from?"),
+    "explain": ("cli.explain", "Why a miner got the score it got."),
 }
 
 HELP = "Train models together on a chain that replays and pays the work."

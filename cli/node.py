@@ -1,7 +1,5 @@
 """`descent node`: what a chain operator does."""
 
-import logging
-import sys
 from typing import Annotated, Any
 
 import typer
@@ -17,47 +15,15 @@ app.add_typer(debug_app, name="debug")
 @command(app, "start", needs=HOME)
 def start(
     context: Context,
-    port_offset: Annotated[
-        int, typer.Option("--port-offset", min=0, help="Added to every port.")
-    ] = 0,
-    block_interval_ms: Annotated[
-        int, typer.Option("--block-interval-ms", min=10, help="From one block to the next.")
-    ] = 500,
-    udsc_per_million_gas: Annotated[
-        int, typer.Option("--udsc-per-million-gas", min=0, help="Lowest gas price taken.")
-    ] = 1_000,
-    keep_recent: Annotated[
-        int | None,
-        typer.Option(
-            "--keep-recent", min=1, help="Blocks whose state stays readable. Default: all."
-        ),
-    ] = None,
-    log_level: Annotated[
-        str, typer.Option("--log-level", help="debug, info, warning or error.")
-    ] = "info",
+    port_offset: Annotated[int, typer.Option(help="Added to every port.", min=0)] = 0,
+    block_interval_ms: Annotated[int, typer.Option(help="From block to block.", min=50)] = 500,
 ) -> None:
-    """Run a node with its doors until it is told to stop. The home holds config/genesis.json."""
-    import asyncio
+    """Run a node on the embedded engine until it is told to stop; --home is the node's folder."""
+    from node.process import main
 
-    from node.doors.supervisor import PortBusy
-    from node.engine.errors import EngineError
-    from node.onion import OnionError
-    from node.process import LOG_FORMAT, NodeSettings, run_node
-    from node.runtime.storage import GenesisDataError
-    from node.store.errors import StoreError
-
-    logging.basicConfig(level=log_level.upper(), format=LOG_FORMAT, stream=sys.stderr)
-    settings = NodeSettings(
-        home=context.home,
-        port_offset=port_offset,
-        interval_s=block_interval_ms / 1000,
-        udsc_per_million_gas=udsc_per_million_gas,
-        keep_recent_blocks=keep_recent,
-    )
-    try:
-        asyncio.run(run_node(settings))
-    except (PortBusy, EngineError, StoreError, OnionError, GenesisDataError) as error:
-        raise CommandFailed(str(error), codespace="node") from error
+    arguments = ["--home", str(context.home), "--port-offset", str(port_offset)]
+    if main([*arguments, "--block-interval-ms", str(block_interval_ms)]):
+        raise CommandFailed("the node stopped; the line above says why")
 
 
 @command(debug_app, "app-hash", needs=CHAIN)

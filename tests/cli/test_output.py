@@ -118,10 +118,3 @@ def test_home__environment(
     assert run(["keys", "add", "a", "--keyring-backend", "test"]) == 0
     assert os.listdir(tmp_path / "keys") == ["a.json"]
     capsys.readouterr()
-
-
-def test_node_start__no_genesis(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["node", "start", "--home", str(tmp_path), "--port-offset", "11000"]
-    assert run([*arguments, "--output", "json"]) == 1
-    error = json.loads(capsys.readouterr().err.splitlines()[-1])["error"]
-    assert "genesis.json" in error["message"]

@@ -1,0 +1,350 @@
+"""`descent devnet`: a whole network on this machine."""
+
+import asyncio
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.context import Context, command, new_group
+from cli.devnet import layout, processes
+from cli.output import JSON, CommandFailed, UsageFailed, emit, say
+
+app = new_group("A whole network on this machine.")
+
+START_SECONDS = 60.0
+REFRESH_SECONDS = 0.5
+PLAIN_SECONDS = 2.0
+DEVNET = ("home", "output")
+
+
+@command(app, "up", needs=DEVNET, home=layout.DEFAULT_HOME)
+def up(
+    context: Context,
+    miners: Annotated[int, typer.Option(help="Honest miners.", min=0, max=32)] = 3,
+    validators: Annotated[int, typer.Option(help="Validators.", min=0, max=16)] = 2,
+    attacker: Annotated[
+        list[str] | None, typer.Option(help="Kind of a miner that cheats; may be repeated.")
+    ] = None,
+    engine: Annotated[str, typer.Option(help="Who orders blocks.")] = "embedded",
+    seed: Annotated[int, typer.Option(help="Of the run's first weights.", min=0)] = 1,
+    dataset: Annotated[Path | None, typer.Option(help="Folder of text to train on.")] = None,
+    until: Annotated[str | None, typer.Option(help="Stop at reward, round:N or height:N.")] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Leave it running.")] = False,
+    port_offset: Annotated[int, typer.Option(help="Added to every port.", min=0)] = 0,
+) -> None:
+    """Start a devnet, or what of it is not running, and show it live."""
+    plan = layout.DevnetPlan(
+        home=context.home.resolve(),
+        num_miners=miners,
+        num_validators=validators,
+        attackers=tuple(attacker or ()),
+        seed=seed,
+        port_offset=port_offset,
+        dataset_dir=None if dataset is None else dataset.resolve(),
+    )
+    _ensure_plan(plan, engine)
+    condition = _parse_until(until)
+    started = time.monotonic()
+    document, plan = _start_all(plan)
+    if detach and condition is None:
+        say(f"running in the background; `descent devnet down` stops it ({context.home})")
+        emit(document.endpoints, context.output)
+        return
+    try:
+        asyncio.run(_watch(plan, document, condition, started, context.output))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        say("stopping")
+    finally:
+        if not detach:
+            processes.stop(document.processes.values())
+
+
+@command(app, "status", needs=DEVNET, home=layout.DEFAULT_HOME)
+async def status(context: Context) -> Any:
+    """Show the devnet once: chain, run, participants, processes."""
+    document, _plan = _load(context.home)
+    view, stopped = await _look(document), _list_stopped(document)
+    memory = processes.measure_memory(document.processes.values())
+    if context.output == JSON:
+        return _make_report(document, view, memory)
+    from rich.console import Console
+
+    from cli.devnet import screen
+
+    Console().print(screen.render(view, stopped))
+    for name, entry in document.processes.items():
+        print(f"{name:14} {_describe_process(name, entry)}")
+    print(f"memory of all {memory / 2**20:.0f} MiB")
+    return None
+
+
+@command(app, "logs", needs=DEVNET, home=layout.DEFAULT_HOME)
+def logs(
+    context: Context,
+    process: Annotated[str | None, typer.Argument(help="Which process; all without it.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Keep printing what is added.")] = False,
+    lines: Annotated[int, typer.Option(help="Lines from the end.", min=1)] = 40,
+) -> None:
+    """Print what processes logged."""
+    document, _plan = _load(context.home)
+    names = [process] if process is not None else sorted(document.processes)
+    if process is not None and process not in document.processes:
+        raise CommandFailed(
+            f"no process {process!r} in this devnet",
+            hint=f"one of: {', '.join(sorted(document.processes))}",
+        )
+    paths = [Path(document.processes[name]["log"]) for name in names]
+    for name, path in zip(names, paths, strict=True):
+        for line in processes.read_tail(path, lines):
+            print(line if process is not None else f"{name}: {line}")
+    if follow:
+        _follow(paths)
+
+
+@command(app, "down", needs=DEVNET, home=layout.DEFAULT_HOME)
+def down(context: Context) -> None:
+    """Stop the devnet; its state is kept."""
+    document, _plan = _load(context.home)
+    count = processes.stop(document.processes.values())
+    say(f"stopped {count} processes; `descent devnet up` goes on where it was")
+
+
+@command(app, "reset", needs=DEVNET, home=layout.DEFAULT_HOME)
+def reset(context: Context) -> None:
+    """Stop the devnet and delete its folder."""
+    home = context.home.resolve()
+    document = layout.DevnetFile.load(home)
+    if document is not None:
+        processes.stop(document.processes.values())
+    elif home.exists() and any(home.iterdir()) and not (home / "node").exists():
+        raise CommandFailed(f"{home} is not a devnet folder: nothing was deleted")
+    shutil.rmtree(home, ignore_errors=True)
+    say(f"{home} is gone")
+
+
+# -------------------------------------------------------------------------------------- starting
+def _ensure_plan(plan: layout.DevnetPlan, engine: str) -> None:
+    from miner.attackers import AttackerKind
+
+    kinds = [kind.value for kind in AttackerKind]
+    for kind in plan.attackers:
+        if kind not in kinds:
+            raise UsageFailed(f"--attacker {kind!r} is none of {', '.join(kinds)}")
+    if engine != "embedded":
+        raise UsageFailed(f"--engine {engine!r}: this version has the embedded engine only")
+    if bool(plan.num_miners) != bool(plan.num_validators):
+        raise UsageFailed(
+            "--miners and --validators: both above 0 for a run, or both 0 for the chain alone"
+        )
+
+
+def _parse_until(text: str | None) -> Any:
+    if text is None:
+        return None
+    from cli.devnet.until import parse_until
+
+    try:
+        return parse_until(text)
+    except ValueError as error:
+        raise UsageFailed(str(error)) from error
+
+
+def _start_all(plan: layout.DevnetPlan) -> tuple[layout.DevnetFile, layout.DevnetPlan]:
+    """Start every process that is not running; a stopped devnet goes on where it was."""
+    existing = layout.DevnetFile.load(plan.home)
+    if existing is not None:
+        plan = layout.restore_plan(plan.home, existing.plan)
+        if all(processes.is_running(entry) for entry in existing.processes.values()):
+            raise CommandFailed(
+                f"the devnet in {plan.home} is running",
+                hint="descent devnet status, logs or down",
+            )
+    busy = layout.find_busy_port(plan)
+    if busy is not None and existing is None:
+        raise CommandFailed(
+            f"port {busy} is in use", hint="stop what listens there, or pass --port-offset N"
+        )
+    from cli.devnet.genesis import prepare_home, wait_for_chain
+
+    plan.home.mkdir(parents=True, exist_ok=True)
+    accounts = prepare_home(plan)
+    document = existing or layout.DevnetFile(
+        chain_id=layout.CHAIN_ID,
+        endpoints={"grpc": plan.grpc, "rpc": f"http://127.0.0.1:{plan.get_port('rpc')}"},
+        plan=layout.describe_plan(plan),
+        accounts=accounts,
+    )
+    if not _is_running(document, "node"):
+        document.processes["node"] = processes.start(layout.make_node(plan), plan.logs)
+        try:
+            wait_for_chain(plan, document.processes["node"], START_SECONDS)
+        except CommandFailed:
+            processes.stop(document.processes.values())
+            raise
+        document.save(plan.home)
+    if plan.has_run:
+        _start_participants(plan, document)
+    document.save(plan.home)
+    return document, plan
+
+
+def _start_participants(plan: layout.DevnetPlan, document: layout.DevnetFile) -> None:
+    if "owner" not in document.processes:
+        document.processes["owner"] = processes.start(layout.make_owner(plan), plan.logs)
+    for process in layout.list_participants(plan):
+        if not _is_running(document, process.name):
+            document.processes[process.name] = processes.start(process, plan.logs)
+
+
+def _is_running(document: layout.DevnetFile, name: str) -> bool:
+    entry = document.processes.get(name)
+    return entry is not None and processes.is_running(entry)
+
+
+def _load(home: Path) -> tuple[layout.DevnetFile, layout.DevnetPlan]:
+    document = layout.DevnetFile.load(home.resolve())
+    if document is None:
+        raise CommandFailed(f"no devnet in {home}", hint="descent devnet up, or pass --home")
+    return document, layout.restore_plan(home.resolve(), document.plan)
+
+
+# -------------------------------------------------------------------------------------- watching
+async def _watch(
+    plan: layout.DevnetPlan,
+    document: layout.DevnetFile,
+    condition: Any,
+    started: float,
+    output: str,
+) -> None:
+    """Show the devnet until it is interrupted or the condition holds."""
+    from rich.console import Console
+    from rich.live import Live
+
+    from chain_client.client import ChainClient
+    from chain_client.errors import NodeUnreachable
+    from cli.devnet import screen, until
+    from cli.devnet.view import Viewer
+
+    _end_on_sigterm()
+    names = {account["address"]: account["name"] for account in document.accounts}
+    console = Console(stderr=True)
+    live = Live(console=console, auto_refresh=False, screen=False) if console.is_terminal else None
+    async with ChainClient.connect(plan.grpc) as client:
+        viewer = Viewer(client, layout.RUN_ID, names)
+        last_line = 0.0
+        if live is not None:
+            live.start()
+        try:
+            while True:
+                try:
+                    view = await viewer.look()
+                except NodeUnreachable as error:
+                    say(f"the node does not answer: {error}")
+                    await asyncio.sleep(PLAIN_SECONDS)
+                    continue
+                stopped = _list_stopped(document)
+                if live is not None:
+                    live.update(screen.render(view, stopped), refresh=True)
+                elif time.monotonic() - last_line >= PLAIN_SECONDS:
+                    last_line = time.monotonic()
+                    say(screen.describe(view))
+                if condition is not None and await until.is_reached(
+                    condition, view, client, layout.RUN_ID
+                ):
+                    break
+                await asyncio.sleep(REFRESH_SECONDS)
+        finally:
+            if live is not None:
+                live.stop()
+        seconds = time.monotonic() - started
+        say(f"{condition.kind} reached after {seconds:.1f} s: {screen.describe(view)}")
+        emit(
+            {
+                "reached": condition.kind,
+                "seconds": f"{seconds:.1f}",
+                "height": view.height,
+                "round": view.round_index,
+                "losses_bits_per_byte": [f"{loss:.4f}" for _, loss in view.losses],
+                "memory_bytes": processes.measure_memory(document.processes.values()),
+            },
+            output,
+        )
+
+
+async def _look(document: layout.DevnetFile) -> Any:
+    from chain_client.client import ChainClient
+    from cli.devnet.view import Viewer
+
+    names = {account["address"]: account["name"] for account in document.accounts}
+    async with ChainClient.connect(document.endpoints["grpc"], retry_for_s=1.0) as client:
+        return await Viewer(client, layout.RUN_ID, names).look()
+
+
+def _make_report(document: layout.DevnetFile, view: Any, memory_bytes: int) -> dict[str, Any]:
+    return {
+        "chain_id": document.chain_id,
+        "endpoints": document.endpoints,
+        "height": view.height,
+        "run_status": view.run_status,
+        "round": view.round_index,
+        "phase": view.phase,
+        "losses_bits_per_byte": [f"{loss:.4f}" for _, loss in view.losses],
+        "members": [
+            {
+                "name": member.name,
+                "role": member.role,
+                "uid": member.uid,
+                "last_verdict": member.reason,
+                "incentive": f"{member.incentive:.4f}",
+                "paid_udsc": member.paid_udsc,
+                "balance_udsc": member.balance_udsc,
+            }
+            for member in view.members
+        ],
+        "processes": {
+            name: _describe_process(name, entry) for name, entry in document.processes.items()
+        },
+        "memory_bytes": memory_bytes,
+    }
+
+
+def _describe_process(name: str, entry: dict[str, Any]) -> str:
+    if processes.is_running(entry):
+        return "running"
+    return "done" if name == "owner" else "not running"
+
+
+def _list_stopped(document: layout.DevnetFile) -> list[str]:
+    return [
+        name
+        for name, entry in document.processes.items()
+        if name != "owner" and not processes.is_running(entry)
+    ]
+
+
+def _follow(paths: list[Path]) -> None:
+    handles = []
+    for path in paths:
+        handle = path.open("r", errors="replace")
+        handle.seek(0, 2)
+        handles.append(handle)
+    try:
+        while True:
+            for handle in handles:
+                sys.stdout.write(handle.read())
+            sys.stdout.flush()
+            time.sleep(0.2)
+    except KeyboardInterrupt:
+        return
+
+
+def _end_on_sigterm() -> None:
+    """Make SIGTERM end the watch as Ctrl-C does, so that children are stopped."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)

@@ -1,0 +1,197 @@
+"""Folders, ports and processes of a devnet, and the file that says so: `<home>/devnet.json`."""
+
+import json
+import os
+import socket
+import sys
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+DEFAULT_HOME = Path(".devnet")
+CHAIN_ID = "descent-devnet-1"
+RUN_ID = 1
+FIRST_PARTICIPANT_PORT = 9300
+MAX_PARTICIPANTS = 64
+
+PORTS = {"grpc": 9090, "rpc": 26657}
+
+
+@dataclass(frozen=True)
+class DevnetPlan:
+    """What `devnet up` was asked for.
+
+    Attributes:
+        home: folder of the devnet.
+        num_miners: honest miners.
+        num_validators: validators.
+        attackers: kinds, one further miner each.
+        seed: of the run's first weights.
+        port_offset: added to every port.
+        dataset_dir: text to train on, None for the default corpus.
+    """
+
+    home: Path
+    num_miners: int = 3
+    num_validators: int = 2
+    attackers: tuple[str, ...] = ()
+    seed: int = 1
+    port_offset: int = 0
+    dataset_dir: Path | None = None
+
+    @property
+    def node_home(self) -> Path:
+        """Folder of the node."""
+        return self.home / "node"
+
+    @property
+    def logs(self) -> Path:
+        """Folder of the log files, one a process."""
+        return self.home / "logs"
+
+    @property
+    def has_run(self) -> bool:
+        """Whether anything is trained."""
+        return bool(self.num_miners and self.num_validators)
+
+    def get_port(self, name: str) -> int:
+        """Return the port of a door."""
+        return PORTS[name] + self.port_offset
+
+    @property
+    def grpc(self) -> str:
+        """Endpoint of the Cosmos gRPC door."""
+        return f"127.0.0.1:{self.get_port('grpc')}"
+
+
+@dataclass(frozen=True)
+class ProcessPlan:
+    """One process: its name and command line."""
+
+    name: str
+    command: tuple[str, ...]
+
+
+def list_participants(plan: DevnetPlan) -> list[ProcessPlan]:
+    """List the miners, attackers and validators with their commands."""
+    common = ("--run", str(RUN_ID), "--port-offset", str(plan.port_offset))
+    data = () if plan.dataset_dir is None else ("--dataset", str(plan.dataset_dir))
+    processes = []
+    for i in range(plan.num_validators):
+        name = f"validator-{i}"
+        command = descent(plan, "validator", "run", *common, "--key", name, *data)
+        processes.append(ProcessPlan(name, command))
+    for i in range(plan.num_miners + len(plan.attackers)):
+        name = f"miner-{i}"
+        kind = () if i < plan.num_miners else ("--attacker", plan.attackers[i - plan.num_miners])
+        command = descent(plan, "miner", "run", *common, "--key", name, *data, *kind)
+        processes.append(ProcessPlan(name, command))
+    return processes
+
+
+def make_node(plan: DevnetPlan) -> ProcessPlan:
+    """Return the node's process with its doors."""
+    options = ("--home", str(plan.node_home), "--port-offset", str(plan.port_offset))
+    return ProcessPlan("node", (sys.executable, "-m", "node.process", *options))
+
+
+def make_owner(plan: DevnetPlan) -> ProcessPlan:
+    """Return the process that publishes the run."""
+    spec = str(plan.home / "run.toml")
+    command = descent(plan, "run", "create", spec, "--key", "owner", "--bounty", "100DSC", "--yes")
+    return ProcessPlan("owner", command)
+
+
+def descent(plan: DevnetPlan, *arguments: str) -> tuple[str, ...]:
+    """Return a `descent` command line for this devnet."""
+    options = ("--home", str(plan.home), "--node", plan.grpc)
+    return (sys.executable, "-m", "cli.main", *arguments, *options)
+
+
+def find_busy_port(plan: DevnetPlan) -> int | None:
+    """Return the first port of the plan that something else listens on."""
+    ports = [plan.get_port(name) for name in PORTS]
+    if plan.has_run:
+        count = plan.num_miners + plan.num_validators + len(plan.attackers)
+        first = FIRST_PARTICIPANT_PORT + plan.port_offset
+        ports += range(first, first + count)
+    for port in ports:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                return port
+    return None
+
+
+# ---------------------------------------------------------------------------------- devnet.json
+@dataclass
+class DevnetFile:
+    """`devnet.json`: what scripts read.
+
+    Attributes:
+        chain_id: of the chain.
+        endpoints: door name -> address.
+        plan: what was asked for.
+        processes: name -> {pid, started, log}.
+        accounts: name, role, address and mnemonic path of every devnet account.
+    """
+
+    chain_id: str
+    endpoints: dict[str, str]
+    plan: dict[str, Any]
+    processes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    accounts: list[dict[str, Any]] = field(default_factory=list)
+
+    def save(self, home: Path) -> None:
+        """Write the file atomically."""
+        target = home / "devnet.json"
+        temporary = target.with_suffix(".tmp")
+        with temporary.open("w") as handle:
+            json.dump(asdict(self), handle, indent=2, sort_keys=True)
+            handle.write("\n")
+            handle.flush()
+            os.fsync(handle.fileno())
+        temporary.replace(target)
+
+    @classmethod
+    def load(cls, home: Path) -> "DevnetFile | None":
+        """Read the file; None if there is no devnet here.
+
+        Raises:
+            ValueError: the file is not one of ours.
+        """
+        try:
+            document = json.loads((home / "devnet.json").read_text())
+            return cls(**document)
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{home / 'devnet.json'} is damaged: {error}") from error
+
+
+def describe_plan(plan: DevnetPlan) -> dict[str, Any]:
+    """Return the plan as JSON data."""
+    return {
+        "num_miners": plan.num_miners,
+        "num_validators": plan.num_validators,
+        "attackers": list(plan.attackers),
+        "seed": plan.seed,
+        "port_offset": plan.port_offset,
+        "dataset_dir": None if plan.dataset_dir is None else str(plan.dataset_dir),
+    }
+
+
+def restore_plan(home: Path, document: dict[str, Any]) -> DevnetPlan:
+    """Return the plan that `describe_plan` wrote."""
+    dataset = document["dataset_dir"]
+    return DevnetPlan(
+        home=home,
+        num_miners=document["num_miners"],
+        num_validators=document["num_validators"],
+        attackers=tuple(document["attackers"]),
+        seed=document["seed"],
+        port_offset=document["port_offset"],
+        dataset_dir=None if dataset is None else Path(dataset),
+    )

@@ -1,0 +1,130 @@
+"""Start, watch and stop the processes of a devnet.
+
+A process is known by pid and start time, so a pid that the system gave to something else is never
+signalled.
+"""
+
+import os
+import subprocess
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from cli.devnet.layout import ProcessPlan
+
+STOP_SECONDS = 8.0
+
+
+def start(process: ProcessPlan, logs: Path) -> dict[str, Any]:
+    """Start a process in its own session, output to its log file.
+
+    Returns:
+        {pid, started, log} for devnet.json.
+    """
+    logs.mkdir(parents=True, exist_ok=True)
+    log = logs / f"{process.name}.log"
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
+    with log.open("ab") as handle:
+        child = subprocess.Popen(
+            process.command,
+            stdin=subprocess.DEVNULL,
+            stdout=handle,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env=environment,
+        )
+    return {"pid": child.pid, "started": psutil.Process(child.pid).create_time(), "log": str(log)}
+
+
+def find(entry: dict[str, Any]) -> psutil.Process | None:
+    """Return the living process of a devnet.json entry."""
+    try:
+        process = psutil.Process(entry["pid"])
+        alive = process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        if alive and abs(process.create_time() - entry["started"]) < 1.0:
+            return process
+    except psutil.Error:
+        pass
+    return None
+
+
+def is_running(entry: dict[str, Any]) -> bool:
+    """Whether the process of an entry lives."""
+    return find(entry) is not None
+
+
+def stop(entries: Iterable[dict[str, Any]]) -> int:
+    """Ask processes and their children to end; kill what has not after STOP_SECONDS.
+
+    Returns:
+        How many were running.
+    """
+    roots = [process for process in map(find, entries) if process is not None]
+    everything: list[psutil.Process] = []
+    for process in roots:
+        try:
+            everything += [process, *process.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            continue
+    for process in roots:
+        _signal(process, kill=False)
+    _, alive = psutil.wait_procs(everything, timeout=STOP_SECONDS)
+    for process in alive:
+        _signal(process, kill=True)
+    psutil.wait_procs(alive, timeout=STOP_SECONDS)
+    return len(roots)
+
+
+def read_tail(log: Path, num_lines: int) -> list[str]:
+    """Return the last lines of a log file; empty if there is none."""
+    try:
+        with log.open("rb") as handle:
+            handle.seek(0, os.SEEK_END)
+            size = handle.tell()
+            handle.seek(max(0, size - 65536))
+            lines = handle.read().decode(errors="replace").splitlines()
+    except FileNotFoundError:
+        return []
+    return lines[-num_lines:]
+
+
+def wait_exit(entry: dict[str, Any], seconds: float) -> bool:
+    """Wait until a process is gone; False if it still runs after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if not is_running(entry):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def measure_memory(entries: Iterable[dict[str, Any]]) -> int:
+    """Add up the resident memory of processes and their children, bytes."""
+    total = 0
+    for process in map(find, entries):
+        if process is None:
+            continue
+        try:
+            for member in [process, *process.children(recursive=True)]:
+                total += member.memory_info().rss
+        except psutil.NoSuchProcess:
+            continue
+    return total
+
+
+def _signal(process: psutil.Process, *, kill: bool) -> None:
+    try:
+        if kill:
+            process.kill()
+        else:
+            process.terminate()
+    except psutil.NoSuchProcess:
+        pass

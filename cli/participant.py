@@ -1,0 +1,88 @@
+"""What `miner run` and `validator run` share: a seat, and work until the run is over."""
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from cli.context import Context
+from cli.output import CommandFailed
+
+if TYPE_CHECKING:
+    from chain_client.keys import Key
+    from miner.participant import Seat
+
+PATIENCE_SECONDS = 60.0
+
+
+async def run_participant(
+    context: Context,
+    key_name: str,
+    work: Callable[["Seat", "Key"], Awaitable[None]],
+    *,
+    max_burn: str,
+    **settings: Any,
+) -> None:
+    """Take the seat of a key and work.
+
+    Args:
+        context: home, node and keys.
+        key_name: of the signing key.
+        work: given the seat and the key, works until the run is over.
+        max_burn: highest registration price, as an amount.
+        settings: the other fields of `ParticipantSettings`.
+
+    Raises:
+        CommandFailed: something the operator must mend; the text says what.
+    """
+    from chain_client.amounts import parse_amount
+    from exact.errors import ExactError
+    from miner.errors import ParticipantError
+    from miner.participant import ParticipantSettings, open_seat
+
+    _set_up_logs()
+    key = context.key(key_name)
+    home = context.home.resolve() / "participants" / key_name
+    resolved = ParticipantSettings(
+        home=home,
+        data_dir=context.home.resolve() / "data",
+        max_burn_udsc=parse_amount(max_burn),
+        **settings,
+    )
+    _stop_on_signals()
+    try:
+        async with (
+            context.client(retry_for_s=PATIENCE_SECONDS) as client,
+            open_seat(client, key, resolved) as seat,
+        ):
+            await work(seat, key)
+    except (ParticipantError, ExactError) as error:
+        raise CommandFailed(str(error)) from error
+    except asyncio.CancelledError:
+        return
+
+
+def _set_up_logs() -> None:
+    """One line an event on stderr: coloured for a terminal, plain otherwise."""
+    import structlog
+
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="%H:%M:%S"),
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def _stop_on_signals() -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, task.cancel)

@@ -1,0 +1,45 @@
+"""`descent validator`: earn by judging."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.context import KEYS, Context, command, new_group
+from cli.participant import run_participant
+
+app = new_group("Earn by judging.")
+NEEDS = (*KEYS, "node", "chain_id")
+
+
+@command(app, "run", needs=NEEDS)
+async def run(
+    context: Context,
+    run: Annotated[int, typer.Option(help="The run to join.", min=1)],
+    key: Annotated[str, typer.Option(help="Name of the operator's key.")],
+    host: Annotated[str, typer.Option(help="Address to serve at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to serve at; 0 = 9300 + uid.", min=0)] = 0,
+    port_offset: Annotated[int, typer.Option(help="Added to the default port.", min=0)] = 0,
+    backend: Annotated[str, typer.Option(help="torch or numpy.")] = "torch",
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    dataset: Annotated[Path | None, typer.Option(help="Folder with the run's text.")] = None,
+    max_burn: Annotated[str, typer.Option(help="Most to pay for a seat.")] = "10DSC",
+) -> Any:
+    """Join a run as a validator and judge until it is over."""
+    from proto.descent.runs.v1 import runs_pb2
+    from validator.validator import Validator
+
+    await run_participant(
+        context,
+        key,
+        lambda seat, signer: Validator(seat.follower, signer, seat.uid).run(),
+        run_id=run,
+        role=runs_pb2.ROLE_VALIDATOR,
+        host=host,
+        port=port,
+        port_offset=port_offset,
+        backend=backend,
+        device=device,
+        dataset_dir=dataset,
+        max_burn=max_burn,
+    )

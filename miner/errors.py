@@ -1,0 +1,33 @@
+"""What can go wrong for a miner or a validator.
+
+ParticipantError
+|-- CheckpointUnavailable   no peer serves the checkpoint the chain names
+|-- InitialRootMismatch     this machine makes other first weights than the spec says
+|-- DatasetUnavailable      the run's dataset is neither here nor at a peer
+|-- NotRegistered           the key has no seat in the run
+`-- StorageCorrupt          a file under the home directory does not match its name
+"""
+
+
+class ParticipantError(Exception):
+    """Base of what stops a participant; the text says what to do."""
+
+
+class CheckpointUnavailable(ParticipantError):
+    """No peer that answers has the checkpoint; tried again every few blocks."""
+
+
+class InitialRootMismatch(ParticipantError):
+    """The spec's seed gives other weights here."""
+
+
+class DatasetUnavailable(ParticipantError):
+    """The run's dataset is neither here nor at a peer."""
+
+
+class NotRegistered(ParticipantError):
+    """The key has no seat in the run."""
+
+
+class StorageCorrupt(ParticipantError):
+    """A stored file does not match its address."""

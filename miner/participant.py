@@ -1,0 +1,152 @@
+"""Take a seat in a run and get ready to work: data, backend, registration, blob server.
+
+The same for miners and validators. Slow things (loading the backend, packing the dataset) happen
+before registration, so a run that waits for its participants starts when they can really work.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from chain_client.blob.client import BlobClient
+from chain_client.blob.server import BlobServer
+from chain_client.client import ChainClient
+from chain_client.errors import NotFound
+from chain_client.keys import Key
+from exact.addresses import DatasetSource
+from exact.backends import load_backend
+from exact.probe import ensure_faithful
+from miner.dataset import obtain_dataset
+from miner.follower import RunFollower
+from miner.setup import RunSetup
+from miner.storage import ParticipantStore
+from proto.descent.runs.v1 import runs_pb2
+
+FIRST_PORT = 9300
+POLL_SECONDS = 0.5
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class ParticipantSettings:
+    """What the operator chose.
+
+    Attributes:
+        run_id: the run to join.
+        role: ROLE_MINER or ROLE_VALIDATOR.
+        home: folder for this key's blobs and states.
+        data_dir: where packed datasets live; may be shared by participants of one machine.
+        host: address to serve at and to put on chain.
+        port: to serve at; 0 means FIRST_PORT + port_offset + uid.
+        port_offset: added to the default port.
+        backend: "torch" or "numpy".
+        device: "cpu" or "cuda".
+        dataset_dir: text of one's own in place of the default corpus, or None.
+        max_burn_udsc: highest registration price to pay.
+    """
+
+    run_id: int
+    role: int
+    home: Path
+    data_dir: Path
+    host: str = "127.0.0.1"
+    port: int = 0
+    port_offset: int = 0
+    backend: str = "torch"
+    device: str = "cpu"
+    dataset_dir: Path | None = None
+    max_burn_udsc: int = 10_000_000
+
+
+@dataclass(frozen=True)
+class Seat:
+    """A participant that is ready to work."""
+
+    follower: RunFollower
+    uid: int
+
+
+@asynccontextmanager
+async def open_seat(
+    client: ChainClient, key: Key, settings: ParticipantSettings
+) -> AsyncIterator[Seat]:
+    """Prepare, register if need be, serve blobs while the context is open.
+
+    Raises:
+        DatasetUnavailable: the run's dataset is neither here nor at a peer.
+        UnfaithfulDevice: this machine does not compute the golden bits.
+        TxRefused: the chain does not let this key in; the text says why.
+    """
+    loading = asyncio.create_task(
+        asyncio.to_thread(load_backend, settings.backend, device=settings.device)
+    )
+    run = await wait_for_run(client, settings.run_id)
+    backend = await loading
+    await asyncio.to_thread(ensure_faithful, backend)
+    store = ParticipantStore(settings.home / f"run-{settings.run_id}")
+    blobs = BlobClient(store.blobs)
+    members = await client.get_participants(settings.run_id)
+    dataset = await obtain_dataset(
+        runs_pb2.RunSpec.FromString(run.spec).data.dataset_root,
+        settings.data_dir,
+        settings.dataset_dir,
+        blobs,
+        [member.endpoint for member in members if member.endpoint],
+    )
+    setup = RunSetup.create(run, dataset, backend)
+    uid = await _register(client, key, settings)
+    endpoint = f"{settings.host}:{settings.port or FIRST_PORT + settings.port_offset + uid}"
+    follower = RunFollower(client, setup, store, blobs, own_uid=uid)
+    async with BlobServer([store.blobs, DatasetSource(dataset)], endpoint):
+        await _announce(client, key, settings.run_id, endpoint)
+        log.info("ready", run=settings.run_id, uid=uid, endpoint=endpoint)
+        yield Seat(follower, uid)
+
+
+async def wait_for_run(client: ChainClient, run_id: int) -> runs_pb2.Run:
+    """Return a run, waiting for it to be created."""
+    told = False
+    while True:
+        try:
+            return await client.get_run(run_id)
+        except NotFound:
+            if not told:
+                log.info("waiting_for_run", run=run_id)
+                told = True
+            await asyncio.sleep(POLL_SECONDS)
+
+
+async def _register(client: ChainClient, key: Key, settings: ParticipantSettings) -> int:
+    """Return this key's uid, buying a seat if it has none."""
+    try:
+        member = await client.get_participant(settings.run_id, hotkey=key.address)
+    except NotFound:
+        await client.submit(
+            key,
+            [
+                runs_pb2.MsgRegister(
+                    coldkey=key.address,
+                    run_id=settings.run_id,
+                    role=settings.role,
+                    hotkey=key.address,
+                    max_burn_udsc=settings.max_burn_udsc,
+                )
+            ],
+        )
+        member = await client.get_participant(settings.run_id, hotkey=key.address)
+        log.info("registered", run=settings.run_id, uid=member.uid)
+    return member.uid
+
+
+async def _announce(client: ChainClient, key: Key, run_id: int, endpoint: str) -> None:
+    member = await client.get_participant(run_id, hotkey=key.address)
+    if member.endpoint != endpoint:
+        await client.submit(
+            key,
+            [runs_pb2.MsgSetEndpoint(hotkey=key.address, run_id=run_id, endpoint=endpoint)],
+        )

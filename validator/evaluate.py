@@ -1,0 +1,116 @@
+"""Loss with and without each payload, in exact integers.
+
+All miners are measured on the same held-out sequences and each on a sample of its own assigned
+ones, both drawn with a beacon value that nobody knew when payloads were committed. A loss is a sum
+of per-sequence integers in nano-nats (10^-9 nats), so it is the same on every machine.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from exact import codec
+from exact.data import sampling
+from exact.state import State
+from miner.setup import RunSetup
+from miner.work import compute_next_checkpoint
+from proto.descent.rounds.v1 import rounds_pb2
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Sequences a loss is measured on.
+
+    Attributes:
+        indices: sequence numbers in their stream, int64 [n].
+        tokens: uint8 [n, L + 1].
+        base_losses: nano-nats a sequence under theta_r, int64 [n].
+    """
+
+    indices: np.ndarray
+    tokens: np.ndarray
+    base_losses: np.ndarray
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens predicted in the draw."""
+        return self.tokens.shape[0] * (self.tokens.shape[1] - 1)
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What one payload alone changes on one draw.
+
+    Attributes:
+        draw: what it was measured on.
+        losses: nano-nats a sequence with the payload applied, int64 [n].
+    """
+
+    draw: Draw
+    losses: np.ndarray
+
+    @property
+    def nanonats(self) -> int:
+        """Loss before minus after, nano-nats a token, rounded down."""
+        before = sum(int(loss) for loss in self.draw.base_losses)
+        after = sum(int(loss) for loss in self.losses)
+        return (before - after) // self.draw.num_tokens
+
+
+def draw_heldout(setup: RunSetup, theta: State, round_info: rounds_pb2.Round) -> Draw:
+    """Draw the round's held-out sequences and measure theta_r on them."""
+    indices = sampling.heldout_draw(
+        setup.num_heldout_sequences,
+        setup.run_id,
+        round_info.index,
+        round_info.judge_beacon,
+        setup.spec.judge.num_heldout_sequences,
+    )
+    return _make_draw(setup, theta, setup.dataset.heldout, indices)
+
+
+def draw_assigned(setup: RunSetup, theta: State, round_info: rounds_pb2.Round, uid: int) -> Draw:
+    """Draw a sample of one miner's assigned sequences and measure theta_r on them."""
+    work = setup.spec.work
+    assigned = sampling.assigned_sequences(
+        setup.num_train_sequences,
+        setup.run_id,
+        round_info.index,
+        round_info.beacon,
+        uid,
+        work.inner_steps * work.batch_size,
+    )
+    indices = sampling.assigned_eval(
+        assigned,
+        setup.run_id,
+        round_info.index,
+        round_info.judge_beacon,
+        uid,
+        setup.spec.judge.num_assigned_sequences,
+    )
+    return _make_draw(setup, theta, setup.dataset.train, indices)
+
+
+def compute_gain(setup: RunSetup, stepped: State, draw: Draw) -> Gain:
+    """Measure one draw again after a payload was applied."""
+    losses = setup.compute_losses(stepped, draw.tokens)
+    return Gain(draw=draw, losses=losses)
+
+
+def apply_alone(setup: RunSetup, theta: State, update: codec.SparseUpdate) -> State:
+    """Apply one payload as if it were the only one accepted."""
+    return compute_next_checkpoint(setup, theta, {update.header.uid: update})
+
+
+def compute_mean_loss(draw: Draw) -> int:
+    """Return theta_r's loss on a draw in nano-nats a token, rounded down."""
+    return sum(int(loss) for loss in draw.base_losses) // draw.num_tokens
+
+
+def _make_draw(
+    setup: RunSetup, theta: Mapping[str, np.ndarray], stream: np.ndarray, indices: np.ndarray
+) -> Draw:
+    tokens = sampling.gather(stream, indices, setup.context_length)
+    losses = setup.compute_losses(theta, tokens)
+    return Draw(indices=indices, tokens=tokens, base_losses=losses)
