@@ -38,7 +38,7 @@ async def create(
     from proto.descent.runs.v1 import runs_pb2
 
     bounty_udsc = parse_amount(bounty)
-    spec = load_spec(spec_file, datasets_dir=context.home / "datasets")
+    spec = load_spec(spec_file, datasets_dir=context.home / "data")
     owner = context.key(key)
     message = runs_pb2.MsgCreateRun(
         owner=owner.address, spec=encode_spec(spec), bounty_udsc=bounty_udsc

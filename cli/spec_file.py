@@ -1,7 +1,7 @@
 """Run specifications from TOML: strict about names, defaults from `spec_default.toml`.
 
 ```
-spec = load_spec(Path("spec.toml"), datasets_dir=home / "datasets")
+spec = load_spec(Path("spec.toml"), datasets_dir=home / "data")
 raw = encode_spec(spec)                    # canonical bytes, what MsgCreateRun carries
 ```
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from exact.data.pack import Dataset
 
 DEFAULTS_FILE = Path(__file__).with_name("spec_default.toml")
-DATASETS_DIR = Path("~/.descent/datasets")
+DATASETS_DIR = Path("~/.descent/data")
 DIRECTORY_FIELD = "directory"  # of [data]; where the text is, not part of the specification
 _COMPUTED = ("dataset_root", "num_train_bytes", "num_heldout_bytes")
 _UINT_LIMITS = {FieldDescriptor.TYPE_UINT32: 2**32, FieldDescriptor.TYPE_UINT64: 2**64}

@@ -7,6 +7,9 @@
 | `store/`   | authenticated key-value state on LMDB                                  |
 | `engine/`  | who orders blocks                                                      |
 | `doors/`   | how clients come in                                                    |
+| `chain.py` | the pallets in execution order, wired together                         |
+| `onion.py` | the hash onion an operator's node keeps for the beacon                 |
+| `process.py` | a whole node: engine, this operator's beacon, doors beside it        |
 
 Nothing here imports torch, a miner, a validator or a chain client.
 """

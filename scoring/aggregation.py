@@ -22,6 +22,7 @@ Source: DESIGN 4.2 step 5; `reference/training.md` section 5.1 (median-norm clip
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -56,6 +57,14 @@ class Update(Protocol):
 
     @property
     def tensors(self) -> Mapping[str, SparseTensor]: ...
+
+
+@dataclass(frozen=True)
+class _EmptyUpdate:
+    tensors: Mapping[str, SparseTensor] = field(default_factory=dict)
+
+
+_NOTHING = _EmptyUpdate()
 
 
 def compute_outer_step(
@@ -93,6 +102,33 @@ def compute_outer_step(
             raise AggregationError(f"{name} is not finite after the step")
         stepped[name] = result.reshape(tensor.shape)
     return stepped
+
+
+def compute_part_step(
+    theta: Mapping[str, Float32Array],
+    update: Update,
+    learning_rate: np.float32,
+    num_accepted: int,
+) -> dict[str, Float32Array]:
+    """Apply one update alone with the weight it has among `num_accepted`; what a judge evaluates.
+
+    The whole step of a single update overshoots: honest payloads then often raise the held-out loss
+    (see `score`).
+
+    Args:
+        theta: name -> float32 array of any shape.
+        update: decoded payload.
+        learning_rate: outer learning rate as float32.
+        num_accepted: payloads accepted in the round, at least 1.
+
+    Returns:
+        theta - learning_rate * update / num_accepted, new arrays, not clipped.
+
+    Raises:
+        AggregationError: as `compute_outer_step`.
+    """
+    others = dict.fromkeys(range(1, num_accepted), _NOTHING)
+    return compute_outer_step(theta, {0: update, **others}, learning_rate)
 
 
 def compute_clip_factors(updates: Mapping[int, Update]) -> dict[int, np.float32]:

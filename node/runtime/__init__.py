@@ -15,6 +15,10 @@
 | `tx.py`          | `DecodedTx`      | strict decoding of a transaction                           |
 | `ante.py`        | `AnteHandler`    | fee, signature, sequence, limits                           |
 | `application.py` | `Application`    | ABCI 2.0 object over the store                             |
+| `executor.py`    | `TxExecutor`     | runs transactions in snapshots that roll back whole        |
+| `signatures.py`  |                  | secp256k1 over SHA-256, low S only                         |
+| `options.py`     | `NodeOptions`    | what an operator sets without changing what is computed    |
+| `paging.py`      | `paginate`       | pages of a query answer                                    |
 | `addresses.py`   |                  | bech32 and address derivation                              |
 | `coins.py`       |                  | amounts of a denomination                                  |
 

@@ -14,8 +14,7 @@ from chain_client.errors import ChainMismatch, NodeUnreachable, NotFound, QueryF
 from chain_client.keys import Key, Keyring
 from chain_client.sync_client import SyncChainClient
 from cli.main import run
-from tests.runtime.chain_driver import get_secret
-from tests.support.devnet_node import DevnetNode
+from tests.support.devnet_node import DevnetNode, get_secret
 
 NAMES = ("faucet", "owner", "validator-0", "validator-1", "miner-0")
 FAUCET, OWNER, MINER = (Key(name, get_secret(name)) for name in ("faucet", "owner", "miner-0"))
@@ -138,6 +137,51 @@ def test_refusals(typed: Typed, arguments: list[str], codespace: str, number: in
     typed("tx", "send", "faucet", "miner-0", "1DSC")
     error = typed(*arguments, code=1)
     assert (error["codespace"], error["code"]) == (codespace, number), error
+
+
+def test_run(typed: Typed, tmp_path: Path) -> None:
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    for i in range(40):
+        (texts / f"{i}.txt").write_text(f"file {i} " * 3000)
+    spec = tmp_path / "spec.toml"
+    spec.write_text(
+        'name = "mine"\n[data]\ndirectory = "texts"\n'
+        "[membership]\nmax_participants = 8\nmax_accepted = 4\n"
+    )
+    made = typed("run", "create", str(spec), "--bounty", "2DSC")
+    run_id = str(made["run_id"])
+    (listed,) = [item for item in typed("run", "list") if item["run_id"] == made["run_id"]]
+    assert (listed["name"], listed["status"]) == ("mine", "pending")
+    assert (listed["bounty_udsc"], listed["owner"]) == ("2000000", OWNER.address)
+    seat = typed("run", "register", run_id, "--key", "faucet", "--hotkey", "miner-0")
+    assert (seat["uid"], seat["role"], seat["hotkey"]) == (0, "miner", MINER.address)
+    assert int(seat["burned_udsc"]) > 0
+    shown = typed("run", "show", run_id)
+    assert shown["spec_hash"] == made["spec_hash"]
+    assert shown["spec"]["model"]["family"] == "gpt"
+    assert shown["spec"]["incentive"]["variant"] == "yuma3"
+    assert len(shown["spec"]["data"]["dataset_root"]) == 64
+    assert shown["round"] is None
+    (member,) = shown["participants"]
+    assert (member["role"], member["hotkey"], member["coldkey"]) == (
+        "miner",
+        MINER.address,
+        FAUCET.address,
+    )
+    assert int(shown["seat_price_udsc"]) > int(seat["burned_udsc"])
+    error = typed("run", "register", run_id, "--key", "owner", "--max-burn", "1udsc", code=1)
+    assert error["codespace"] == "runs"
+
+
+def test_run__invalid(typed: Typed, tmp_path: Path) -> None:
+    spec = tmp_path / "spec.toml"
+    spec.write_text("[timeline]\njudge_commit_blocks = 1000\n")
+    error = typed("run", "create", str(spec), code=1)
+    assert error["codespace"] == "runs"
+    assert "judge_commit_blocks" in error["message"]
+    assert typed("run", "show", "77", code=1)["code"] == 4
+    assert typed("run", "register", "77", "--key", "owner", code=1)["message"]
 
 
 async def test_parallel_submits(node: DevnetNode) -> None:

@@ -31,16 +31,12 @@ DEFAULT_GAS = 200_000
 PROPOSER = b"\x01" * 20
 
 
-def get_secret(name: str) -> bytes:
-    """Get the private key made from a name."""
-    return hashlib.sha256(b"key/" + name.encode()).digest()
-
-
 class Key:
-    """A secp256k1 key made from a name."""
+    """A secp256k1 key, made from a name unless the secret is given."""
 
-    def __init__(self, name: str) -> None:
-        self._private = coincurve.PrivateKey(get_secret(name))
+    def __init__(self, name: str, secret: bytes | None = None) -> None:
+        secret = secret or hashlib.sha256(b"key/" + name.encode()).digest()
+        self._private = coincurve.PrivateKey(secret)
         self.public = self._private.public_key.format(compressed=True)
         self.addr = compute_account_address(self.public)
         self.text = encode_account(self.addr)

@@ -141,6 +141,13 @@ def test_outer_step__denominator_counts_accepted_not_senders() -> None:
     assert stepped.tolist() == [-np.float32(1) / np.float32(3)] * 2
 
 
+def test_part_step__is_one_part_of_the_whole() -> None:
+    theta = {"w": np.zeros(2, dtype=np.float32)}
+    update = make_update(w={1: 3.0})
+    assert aggregation.compute_part_step(theta, update, ONE, 1)["w"].tolist() == [0, -3]
+    assert aggregation.compute_part_step(theta, update, ONE, 4)["w"].tolist() == [0, -0.75]
+
+
 def test_outer_step__keeps_shape_and_leaves_input_alone() -> None:
     theta = {"w": np.ones((2, 3), dtype=np.float32), "scalar": np.float32(2).reshape(())}
     stepped = compute_outer_step(theta, {4: make_update(w={5: 1.0}, scalar={0: 1.0})}, ONE)

@@ -1,13 +1,12 @@
 """A node with its doors as real processes on free ports, for tests with real clients.
 
-The fixture `devnet_node` (in `tests/doors/conftest.py`) starts one a session. Accounts are keys
-made from their names; `faucet`, `owner`, `validator-0` and `validator-1` are funded, and the two
-validators are staking operators.
+The fixture `devnet_node` (in `tests/doors/conftest.py`) starts one a session. Its genesis is the
+devnet preset; accounts go by their devnet names.
 """
 
 from __future__ import annotations
 
-import json
+import random
 import socket
 import subprocess
 import sys
@@ -24,56 +23,30 @@ from cosmos.base.node.v1beta1 import query_pb2 as node_query
 from cosmpy.aerial.wallet import LocalWallet
 from cosmpy.crypto.keypairs import PrivateKey
 
-from node.chain import CHAIN_ID, build_chain
-from node.onion import OnionKeeper
-from node.runtime.addresses import encode_operator
+from genesis.devnet import get_account, init_devnet_home
+from node.chain import CHAIN_ID
+from node.doors.supervisor import is_port_free, list_doors
 from node.runtime.coins import build_coin
-from node.runtime.context import BlockInfo, Context
-from node.runtime.state import EmptyReader, Overlay
-from tests.pallets.staking.staking_chain import build_create
-from tests.runtime.chain_driver import Key, build_tx, get_secret
-from tests.support.node_main import ONION_SEED, OPERATOR
+from tests.runtime.chain_driver import Key, build_tx
 
 ROOT = Path(__file__).resolve().parents[2]
-FUNDS = 10**12
-STAKE = 50_000_000
-VALIDATORS = ("validator-0", "validator-1")
+BLOCK_INTERVAL_MS = "250"
 START_TIMEOUT_S = 30.0
-GENESIS_TIME = "2026-01-01T00:00:00Z"
 GENESIS_TIME_NS = 1_767_225_600 * 10**9
 
 
-def find_free_ports(count: int) -> list[int]:
-    """Find ports nothing listens on."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
+def find_port_offset() -> int:
+    """Find an offset with which every port of a node is free."""
+    for _ in range(100):
+        offset = random.randrange(1_000, 30_000)
+        if all(is_port_free("127.0.0.1", door.port) for door in list_doors(offset)):
+            return offset
+    raise AssertionError("no free ports")
 
 
-def build_genesis() -> dict[str, Any]:
-    """Build a genesis by running the pallets on empty state."""
-    chain = build_chain()
-    ctx = Context(Overlay(EmptyReader()), BlockInfo(CHAIN_ID, 0, GENESIS_TIME_NS))
-    for name in ("faucet", "owner", *VALIDATORS):
-        chain.bank.mint(ctx, Key(name).addr, FUNDS)
-    keeper = OnionKeeper(ONION_SEED, Key(OPERATOR).addr)
-    chain.beacon.register_anchor(ctx, Key(OPERATOR).addr, keeper.first_anchor)
-    for pallet in chain.runtime.pallets.values():
-        pallet.process_genesis(ctx)
-    for name in VALIDATORS:
-        message = build_create(name, STAKE, validator_address=encode_operator(Key(name).addr))
-        chain.runtime.dispatch(ctx, "/" + message.DESCRIPTOR.full_name, message)
-    return {
-        "genesis_time": GENESIS_TIME,
-        "chain_id": CHAIN_ID,
-        "consensus_params": {"abci": {"vote_extensions_enable_height": "1"}},
-        "app_state": {"pallets": chain.runtime.export_genesis(ctx)},
-    }
+def get_secret(name: str) -> bytes:
+    """Get the published private key of a devnet account."""
+    return get_account(name).secret
 
 
 class DevnetNode:
@@ -82,21 +55,19 @@ class DevnetNode:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.chain_id = CHAIN_ID
-        self.grpc_port, self.rpc_port = find_free_ports(2)
+        self.port_offset = find_port_offset()
+        self.grpc_port, self.rpc_port = (door.port for door in list_doors(self.port_offset))
         self.process: subprocess.Popen[bytes] | None = None
-        (home / "config").mkdir(parents=True)
-        (home / "config" / "genesis.json").write_text(json.dumps(build_genesis()))
+        init_devnet_home(home, time_ns=GENESIS_TIME_NS, onion_seed=b"\x07" * 32)
 
     def start(self) -> None:
         """Start the node and wait until both doors answer."""
-        ports = (str(self.grpc_port), str(self.rpc_port))
+        command = [
+            *(sys.executable, "-m", "node.process", "--home", str(self.home)),
+            *("--block-interval-ms", BLOCK_INTERVAL_MS, "--port-offset", str(self.port_offset)),
+        ]
         with open(self.home / "node.log", "ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.support.node_main", str(self.home), *ports],
-                cwd=ROOT,
-                stdout=log,
-                stderr=log,
-            )
+            self.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
         self.wait_until(lambda: self.get_height() >= 1, START_TIMEOUT_S)
         self.wait_until(self.is_rpc_open, START_TIMEOUT_S)
 
@@ -124,9 +95,8 @@ class DevnetNode:
             time.sleep(0.05)
 
     def read_logs(self) -> str:
-        """Read the end of every log."""
-        files = [self.home / "node.log", *sorted((self.home / "logs").glob("*.log"))]
-        return "\n".join(f"{path.name}: {path.read_text()[-2000:]}" for path in files)
+        """Read the end of the log of node and doors."""
+        return (self.home / "node.log").read_text()[-4000:]
 
     def is_rpc_open(self) -> bool:
         """Tell whether the RPC door listens."""
@@ -162,7 +132,7 @@ class DevnetNode:
 
     def get_address(self, name: str) -> str:
         """Get the address of a named account."""
-        return Key(name).text
+        return get_account(name).address
 
     def build_wallet(self, name: str) -> LocalWallet:
         """Build cosmpy's wallet of a named account."""
@@ -170,7 +140,7 @@ class DevnetNode:
 
     def build_send(self, sender: str, receiver: str, amount: int) -> bytes:
         """Build a signed transfer between named accounts, in udsc."""
-        key = Key(sender)
+        key = Key(sender, get_secret(sender))
         answer = self.ask(
             "/cosmos.auth.v1beta1.Query/Account",
             auth_query.QueryAccountRequest(address=key.text),
@@ -180,7 +150,7 @@ class DevnetNode:
         answer.account.Unpack(account)
         message = tx_pb2.MsgSend(
             from_address=key.text,
-            to_address=Key(receiver).text,
+            to_address=get_account(receiver).address,
             amount=[build_coin("udsc", amount)],
         )
         return build_tx(

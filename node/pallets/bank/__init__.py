@@ -4,4 +4,5 @@
 |-------------|-------------------------------------------------------------|
 | `pallet.py` | `BankPallet`: storage, calls, queries, capabilities         |
 | `types.py`  | parameters, events, the capability protocols other pallets take |
+| `errors.py` | refusals                                                    |
 """
