@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from exact import codec
+from exact import codec, state
 from exact.data import sampling
 from exact.state import State
 from miner.setup import RunSetup
-from miner.work import compute_next_checkpoint
 from proto.descent.rounds.v1 import rounds_pb2
+from scoring import aggregation
 
 
 @dataclass(frozen=True)
@@ -98,9 +98,25 @@ def compute_gain(setup: RunSetup, stepped: State, draw: Draw) -> Gain:
     return Gain(draw=draw, losses=losses)
 
 
-def apply_alone(setup: RunSetup, theta: State, update: codec.SparseUpdate) -> State:
-    """Apply one payload as if it were the only one accepted."""
-    return compute_next_checkpoint(setup, theta, {update.header.uid: update})
+def apply_part(
+    setup: RunSetup, theta: State, update: codec.SparseUpdate, num_accepted: int
+) -> State:
+    """Apply one payload's part of the outer step: 1 / n of it, as settlement does.
+
+    The whole step is too long a way for one payload: honest ones then fail to improve in one round
+    of four (`python -m bench.honest_rounds`).
+
+    Args:
+        setup: of the run.
+        theta: `param/` tensors of the round's checkpoint.
+        update: the payload.
+        num_accepted: payloads in the round's mean, from the chain; 0 counts as 1.
+    """
+    params = state.strip_prefix(theta, state.PARAM_PREFIX)
+    stepped = aggregation.compute_part_step(
+        params, update, setup.outer_learning_rate, max(1, num_accepted)
+    )
+    return state.add_prefix(stepped, state.PARAM_PREFIX)
 
 
 def compute_mean_loss(draw: Draw) -> int:

@@ -16,7 +16,7 @@ from validator.availability import Received
 from validator.evaluate import (
     Draw,
     Gain,
-    apply_alone,
+    apply_part,
     compute_gain,
     compute_mean_loss,
     draw_assigned,
@@ -63,7 +63,7 @@ class Judge:
         """Find a verdict for every registered miner.
 
         Args:
-            round_info: with its judge beacon drawn.
+            round_info: with its accepted set fixed.
             received: from `Availability.collect`.
         """
         theta = await self._follower.get_checkpoint(round_info.index)
@@ -128,7 +128,8 @@ class Judge:
             return Finding(uid, w.REASON_CODE_MISSING, "no commitment in this round")
         finding = Finding(uid, item.reason, item.detail, received=item)
         if item.update is not None:
-            stepped = apply_alone(self._setup, theta, item.update)
+            num_accepted = len(round_info.accepted)
+            stepped = apply_part(self._setup, theta, item.update, num_accepted)
             finding.heldout = compute_gain(self._setup, stepped, heldout)
             assigned = draw_assigned(self._setup, theta, round_info, uid)
             finding.assigned = compute_gain(self._setup, stepped, assigned)

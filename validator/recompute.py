@@ -14,7 +14,7 @@ from miner.follower import RunFollower
 from miner.setup import RunSetup
 from miner.storage import ParticipantStore
 from proto.descent.runs.v1 import runs_pb2
-from validator.evaluate import apply_alone, compute_gain, draw_assigned, draw_heldout
+from validator.evaluate import apply_part, compute_gain, draw_assigned, draw_heldout
 
 FETCH_SECONDS = 10.0
 
@@ -88,7 +88,7 @@ async def _recompute(follower: RunFollower, round_index: int, uid: int) -> tuple
     theta = await follower.get_checkpoint(round_index)
 
     def evaluate() -> tuple[int, int]:
-        stepped = apply_alone(setup, theta, update)
+        stepped = apply_part(setup, theta, update, len(info.accepted))
         heldout = compute_gain(setup, stepped, draw_heldout(setup, theta, info))
         assigned = compute_gain(setup, stepped, draw_assigned(setup, theta, info, uid))
         return heldout.nanonats, assigned.nanonats

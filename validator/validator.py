@@ -2,8 +2,8 @@
 
 For every round, in this order:
 
-    ATTESTING  collect payloads, attest the bitmap; begin to judge in the background
-    SETTLING   compute theta_{r+1}, attest its root
+    ATTESTING  collect payloads, attest the bitmap
+    SETTLING   compute theta_{r+1}, attest its root; begin to judge in the background
     JUDGING    commit the judgement's hash, later reveal it
 
 The judgement and its salt are on disk before the commitment is sent, so a validator that is killed
@@ -108,6 +108,7 @@ class Validator:
                 await self._attest_availability(info, height)
             if info.phase == rounds_pb2.PHASE_SETTLING:
                 await self._attest_state(info)
+                self._start_judging(info)
             if info.phase == rounds_pb2.PHASE_JUDGING:
                 await self.follower.follow_settlement(info)
                 self._start_judging(info)
@@ -129,7 +130,6 @@ class Validator:
         self._received[info.index] = received
         held = [uid for uid, item in received.items() if item.reason == w.REASON_CODE_OK]
         self._attested.add(info.index)
-        self._start_judging(info)
         await self.client.submit(
             self.key,
             [
