@@ -9,6 +9,8 @@
 | `consensus_key.py` | key files of consensus nodes                                     |
 | `spec_file.py` | run specifications from TOML; defaults in `spec_default.toml`        |
 | `keys.py`, `query.py`, `tx.py`, `run.py`, `node.py`, `status.py`: the groups          |
+| `miner.py`, `validator.py`, `explain.py`, `devnet/`, `lineage`: more groups           |
+| `participant.py` | what `miner run` and `validator run` share                         |
 """
 
 import proto  # noqa: F401  (cosmos.* importable before any module here asks for it)

@@ -3,6 +3,7 @@
 | module         | duty                                                             |
 |----------------|------------------------------------------------------------------|
 | `app.py`       | `descent devnet up, status, logs, down, reset`                   |
+| `genesis.py`   | keys, genesis and spec file of a new home; wait for the chain    |
 | `layout.py`    | folders, ports and process list of a devnet; `devnet.json`       |
 | `processes.py` | start, watch and stop the processes                              |
 | `view.py`      | one look at the chain: what the screen and `status` show         |
