@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import proto  # noqa: F401, I001  (puts cosmos.* on the path)
 from coincurve import PrivateKey
 from coincurve.ecdsa import der_to_cdata, serialize_compact
 from cosmos.bank.v1beta1 import tx_pb2 as bank_tx
