@@ -16,7 +16,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-import proto  # noqa: F401, I001  (puts cosmos.* on the path)
+import proto  # noqa: F401  (puts cosmos.* on the path)
+
+# isort: split
 from coincurve import PrivateKey
 from coincurve.ecdsa import der_to_cdata, serialize_compact
 from cosmos.bank.v1beta1 import tx_pb2 as bank_tx
