@@ -273,7 +273,9 @@ async def test_node_is_killed_while_submitting(node: DevnetNode) -> None:
         assert len({result.tx_hash for result in results}) == 6
         assert await client.get_balance(OWNER.address) == before + 6 * 3
         await client.wait_height(killed_at + 2, timeout_s=10)
-        await asyncio.sleep(0.5)
+        async with asyncio.timeout(10):
+            while heights[-1] <= killed_at:
+                await asyncio.sleep(0.05)
         follower.cancel()
         assert heights[-1] > killed_at
         assert heights == sorted(set(heights))
