@@ -55,7 +55,9 @@ class Attacker(Protocol):
         """Return the payload hash and size to commit to."""
 
 
-class _Honest:
+class Honest:
+    """Send what was made: what an attacker does where it does not cheat."""
+
     def choose_batches(self, batches: np.ndarray) -> np.ndarray:
         return batches
 
@@ -72,7 +74,7 @@ class _Honest:
         return hashlib.sha256(payload).digest(), len(payload)
 
 
-class Copier(_Honest):
+class Copier(Honest):
     """Take another miner's payload of the round before and put one's own name on it.
 
     In round 0 there is none yet: it waits for a commitment and repeats its hash.
@@ -124,7 +126,7 @@ class Copier(_Honest):
         return [c for c in commitments if c.uid != header.uid and not c.late]
 
 
-class FreeRider(_Honest):
+class FreeRider(Honest):
     """Claim a trace in which nothing moved, and send noise."""
 
     def choose_batches(self, batches: np.ndarray) -> np.ndarray:
@@ -155,7 +157,7 @@ class FreeRider(_Honest):
         )
 
 
-class Corrupt(_Honest):
+class Corrupt(Honest):
     """Serve bytes that match their hash and are no payload."""
 
     async def distort(
@@ -168,7 +170,7 @@ class Corrupt(_Honest):
         return replace(work, payload=work.payload[: len(work.payload) // 2] + b"\xff" * 64)
 
 
-class WrongSteps(_Honest):
+class WrongSteps(Honest):
     """Take half of the steps and claim the rest by repeating the last root."""
 
     def choose_batches(self, batches: np.ndarray) -> np.ndarray:

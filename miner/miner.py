@@ -6,7 +6,6 @@ same bytes. A miner that lost its carried optimiser starts from a fresh one and 
 """
 
 import asyncio
-import hashlib
 
 import structlog
 
@@ -15,7 +14,7 @@ from chain_client.errors import NotFound, TxRefused
 from chain_client.keys import Key
 from exact import codec, state
 from exact.state import State
-from miner.attackers import Attacker
+from miner.attackers import Attacker, Honest
 from miner.errors import CheckpointUnavailable
 from miner.follower import RunFollower
 from miner.work import RoundWork, get_batches, train_round
@@ -44,7 +43,7 @@ class Miner:
         self.client: ChainClient = follower.client
         self.key = key
         self.uid = uid
-        self.attacker = attacker
+        self.attacker: Attacker = attacker or Honest()
         self._done: set[int] = set()
 
     async def run(self) -> None:
@@ -82,8 +81,7 @@ class Miner:
         work = await asyncio.to_thread(
             self._train, theta, optimiser, index, round_info.beacon, header
         )
-        if self.attacker is not None:
-            work = await self.attacker.distort(self.follower, work, round_info, header)
+        work = await self.attacker.distort(self.follower, work, round_info, header)
         self._store(index, work, optimiser, root_in)
         await self._commit(round_info, work, root_in)
         self.follower.store.prune(index, keep={state.optimiser_root(work.optimiser)})
@@ -97,8 +95,7 @@ class Miner:
         header: codec.PayloadHeader,
     ) -> RoundWork:
         batches = get_batches(self.follower.setup, index, beacon, self.uid)
-        if self.attacker is not None:
-            batches = self.attacker.choose_batches(batches)
+        batches = self.attacker.choose_batches(batches)
         work = train_round(self.follower.setup, theta, optimiser, batches, header)
         log.info(
             "round_trained",
@@ -127,8 +124,7 @@ class Miner:
         store.put_blob(work.payload)
 
     async def _commit(self, round_info: rounds_pb2.Round, work: RoundWork, root_in: bytes) -> None:
-        claim = self.attacker.claim if self.attacker is not None else _claim
-        payload_hash, payload_size = claim(work.payload)
+        payload_hash, payload_size = self.attacker.claim(work.payload)
         message = rounds_pb2.MsgCommitPayload(
             hotkey=self.key.address,
             run_id=self.follower.setup.run_id,
@@ -154,7 +150,3 @@ class Miner:
             )
         else:
             log.info("committed", round=round_info.index, height=result.height)
-
-
-def _claim(payload: bytes) -> tuple[bytes, int]:
-    return hashlib.sha256(payload).digest(), len(payload)
