@@ -8,7 +8,7 @@ import typer
 from chain_client.amounts import format_dsc, parse_amount
 from chain_client.errors import NotFound
 from cli.context import CHAIN, HOME, TX, Context, command, new_group
-from cli.output import UsageFailed
+from cli.output import JSON, UsageFailed, say
 
 app = new_group("Create, list, show and join training runs.")
 
@@ -126,6 +126,101 @@ async def register(
     result = document.get("_result")
     seat = {} if result is None else _seat(result.response(runs_pb2.MsgRegisterResponse))
     return {"run_id": run_id, "role": role, **seat, "hotkey": message.hotkey, **document}
+
+
+@command(app, "halt", needs=TX)
+async def halt(context: Context, run_id: RunArgument, key: KeyOption = "owner") -> Any:
+    """Stop a run for good; what is left of its bounty goes back to the owner."""
+    from proto.descent.runs.v1 import runs_pb2
+
+    owner = context.key(key)
+    async with context.client() as client:
+        bounty_udsc = (await client.get_run(run_id)).bounty_udsc
+    message = runs_pb2.MsgHaltRun(owner=owner.address, run_id=run_id)
+    what = f"Halt run {run_id} for good, with {format_dsc(bounty_udsc)} of bounty going back"
+    document = await context.submit(owner, [message], what)
+    result = document.get("_result")
+    if result is not None:
+        document["returned_udsc"] = _get_amount(result, "bounty_returned", "amount_udsc")
+    return {"run_id": run_id, "owner": owner.address, **document}
+
+
+@command(app, "fund", needs=TX)
+async def fund(
+    context: Context,
+    run_id: RunArgument,
+    amount: Annotated[str, typer.Argument(metavar="AMOUNT", help="5DSC or 5000000udsc.")],
+    key: KeyOption = "owner",
+) -> Any:
+    """Add to the bounty of a run; anybody may."""
+    from proto.descent.runs.v1 import runs_pb2
+
+    amount_udsc = parse_amount(amount)
+    funder = context.key(key)
+    message = runs_pb2.MsgFundRun(funder=funder.address, run_id=run_id, amount_udsc=amount_udsc)
+    what = f"Add {format_dsc(amount_udsc)} to the bounty of run {run_id}"
+    document = await context.submit(funder, [message], what)
+    result = document.get("_result")
+    if result is not None:
+        document["bounty_udsc"] = _get_amount(result, "run_funded", "bounty_udsc")
+    return {"run_id": run_id, "funder": funder.address, "amount_udsc": amount_udsc, **document}
+
+
+@command(app, "sample", needs=CHAIN)
+async def sample(
+    context: Context,
+    run_id: RunArgument,
+    prompt: Annotated[str, typer.Option("--prompt", help="Text to go on from.")] = "",
+    tokens: Annotated[
+        int, typer.Option("--tokens", min=1, max=100_000, help="How many to write.")
+    ] = 200,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, max=2**64 - 1, help="Another seed, another text.")
+    ] = 0,
+    top_k: Annotated[
+        int, typer.Option("--top-k", min=1, help="Draw among so many likeliest; 1 is greedy.")
+    ] = 40,
+    checkpoint: Annotated[
+        int | None,
+        typer.Option("--checkpoint", min=0, metavar="ROUND", help="The newest without it."),
+    ] = None,
+    backend: Annotated[str, typer.Option("--backend", help="torch or numpy.")] = "torch",
+) -> Any:
+    """Let a checkpoint write text; the same bytes on every machine."""
+    import asyncio
+    import os
+
+    from cli import sample as sampling
+    from proto.descent.runs.v1 import runs_pb2
+
+    raw_prompt = os.fsencode(prompt)
+    async with context.client() as client:
+        run = await client.get_run(run_id)
+        record = await sampling.find_checkpoint(client, run, checkpoint)
+        params = await sampling.obtain_params(client, run, record, context.home)
+    spec = runs_pb2.RunSpec.FromString(run.spec)
+    draw = sampling.Draw(num_tokens=tokens, seed=seed, top_k=top_k)
+    added = await asyncio.to_thread(sampling.generate, spec, params, raw_prompt, draw, backend)
+    if context.output == JSON:
+        return {
+            "run_id": run_id,
+            "checkpoint": record.round,
+            "root": record.root,
+            "prompt": prompt,
+            "text": sampling.to_text(added),
+            "text_bytes": added,
+            "seed": seed,
+            "top_k": top_k,
+        }
+    say(f"checkpoint {record.round} of run {run_id} ({spec.name}), root {record.root.hex()[:16]}")
+    print(sampling.to_text(raw_prompt + added))
+    return None
+
+
+def _get_amount(result: Any, event_type: str, attribute: str) -> int:
+    """Return an amount from the event a call left; 0 when it left none."""
+    found = [event.get(attribute) for event in result.events if event.type == event_type]
+    return int(found[0]) if found else 0
 
 
 def _created(response: Any) -> dict[str, Any]:

@@ -1,8 +1,6 @@
 """The client and the commands against a real node with its doors, killed and started again."""
 
 import asyncio
-import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,35 +9,12 @@ from cosmos.bank.v1beta1.tx_pb2 import MsgSend
 
 from chain_client.client import ChainClient
 from chain_client.errors import ChainMismatch, NodeUnreachable, NotFound, QueryFailed, TxRefused
-from chain_client.keys import Key, Keyring
+from chain_client.keys import Key
 from chain_client.sync_client import SyncChainClient
-from cli.main import run
+from tests.cli.conftest import Typed
 from tests.support.devnet_node import DevnetNode, get_secret
 
-NAMES = ("faucet", "owner", "validator-0", "validator-1", "miner-0")
 FAUCET, OWNER, MINER = (Key(name, get_secret(name)) for name in ("faucet", "owner", "miner-0"))
-
-
-@pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevnetNode]:
-    found = DevnetNode(tmp_path_factory.mktemp("node") / "home")
-    found.start()
-    yield found
-    found.stop()
-
-
-@pytest.fixture(scope="module")
-def home(node: DevnetNode, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A devnet's home: keys and the file that says where the node is."""
-    folder = tmp_path_factory.mktemp("client")
-    keyring = Keyring(folder, backend="test")
-    for name in NAMES:
-        keyring.add(Key(name, get_secret(name)))
-    endpoints = {"grpc": f"127.0.0.1:{node.grpc_port}"}
-    (folder / "devnet.json").write_text(
-        json.dumps({"chain_id": node.chain_id, "endpoints": endpoints})
-    )
-    return folder
 
 
 def connect(node: DevnetNode, **options: Any) -> ChainClient:
@@ -50,26 +25,6 @@ def send(key: Key, to: Key, amount: int) -> MsgSend:
     message = MsgSend(from_address=key.address, to_address=to.address)
     message.amount.add(denom="udsc", amount=str(amount))
     return message
-
-
-class Typed:
-    """Runs command lines against the node; returns the JSON document, or the error."""
-
-    def __init__(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        self.home = home
-        self.capsys = capsys
-
-    def __call__(self, *arguments: str, code: int = 0) -> Any:
-        full = [*arguments, "--home", str(self.home), "--output", "json"]
-        found = run(full)
-        out, err = self.capsys.readouterr()
-        assert found == code, err
-        return json.loads(err)["error"] if code else json.loads(out)
-
-
-@pytest.fixture
-def typed(home: Path, capsys: pytest.CaptureFixture[str]) -> Typed:
-    return Typed(home, capsys)
 
 
 def test_send_and_balances(typed: Typed) -> None:

@@ -287,7 +287,7 @@ class BankPallet(Pallet[BankSchema]):
         """Answer the metadata of one denomination."""
         metadata = self.storage.denom_metadata.get(ctx, request.denom)
         if metadata is None:
-            raise QueryNotFound(f"client metadata for denom {request.denom}")
+            raise QueryNotFound(f"client metadata for denom {request.denom} not found")
         return query_pb2.QueryDenomMetadataResponse(metadata=metadata)
 
     @query("DenomsMetadata")

@@ -572,7 +572,7 @@ class RoundsPallet(Pallet[RoundsSchema]):
     def _query_round(self, ctx: Context, run_id: int, round_index: int) -> Any:
         found = self.get_round(ctx, run_id, round_index)
         if found is None:
-            raise QueryNotFound(f"round {round_index} of run {run_id}")
+            raise QueryNotFound(f"run {run_id} has no round {round_index}")
         return found
 
     # Invariants

@@ -616,7 +616,7 @@ class RunsPallet(Pallet[RunsSchema]):
             seat = self.get_participant(ctx, run.id, request.uid)
             key = f"uid {request.uid}"
         if seat is None:
-            raise QueryNotFound(f"{key} in run {run.id}")
+            raise QueryNotFound(f"run {run.id} has no participant with {key}")
         return runs_pb2.QueryParticipantResponse(participant=seat)
 
     @query("Participants")
@@ -638,7 +638,7 @@ class RunsPallet(Pallet[RunsSchema]):
     def _query_run(self, ctx: Context, run_id: int) -> Any:
         run = self.storage.runs.get(ctx, run_id)
         if run is None:
-            raise QueryNotFound(f"run {run_id}")
+            raise QueryNotFound(f"there is no run {run_id}")
         return run
 
     # Genesis and invariants

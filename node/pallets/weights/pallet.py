@@ -615,7 +615,7 @@ class WeightsPallet(Pallet[WeightsSchema]):
         """Answer the epoch of a round."""
         epoch = self.storage.epochs.get(ctx, (request.run_id, request.round))
         if epoch is None:
-            raise QueryNotFound(f"epoch of round {request.round} of run {request.run_id}")
+            raise QueryNotFound(f"run {request.run_id} has had no epoch of round {request.round}")
         return weights_pb2.QueryEpochResponse(epoch=epoch)
 
     @query("LatestEpoch")

@@ -20,7 +20,7 @@ def test_current_round__is_the_last_one_between_rounds() -> None:
     run_id = chain.start_run()
     settled = chain.play_round(run_id)
     assert chain.get_round(run_id) == settled
-    with pytest.raises(QueryNotFound, match="round 7 of run 2"):
+    with pytest.raises(QueryNotFound, match="run 2 has no round 7"):
         chain.get_round(run_id, 7)
 
 

@@ -65,7 +65,7 @@ def test_queries__nothing_there() -> None:
     with pytest.raises(QueryNotFound, match="run 1"):
         chain.get_run(1)
     chain.create_run()
-    with pytest.raises(QueryNotFound, match="uid 0 in run 1"):
+    with pytest.raises(QueryNotFound, match="run 1 has no participant with uid 0"):
         chain.get_seat(1, 0)
     bad = runs_pb2.QueryParticipantRequest(run_id=1, hotkey="nobody")
     with pytest.raises(QueryInvalid):

@@ -1,0 +1,56 @@
+"""A real node with its doors, a devnet's home, and command lines typed at them."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chain_client.keys import Key, Keyring
+from cli.main import run
+from tests.support.devnet_node import DevnetNode, get_secret
+
+NAMES = ("faucet", "owner", "validator-0", "validator-1", "miner-0")
+
+
+@pytest.fixture(scope="session")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevnetNode]:
+    found = DevnetNode(tmp_path_factory.mktemp("node") / "home")
+    found.start()
+    yield found
+    found.stop()
+
+
+@pytest.fixture(scope="session")
+def home(node: DevnetNode, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A devnet's home: keys and the file that says where the node is."""
+    folder = tmp_path_factory.mktemp("client")
+    keyring = Keyring(folder, backend="test")
+    for name in NAMES:
+        keyring.add(Key(name, get_secret(name)))
+    endpoints = {"grpc": f"127.0.0.1:{node.grpc_port}"}
+    (folder / "devnet.json").write_text(
+        json.dumps({"chain_id": node.chain_id, "endpoints": endpoints})
+    )
+    return folder
+
+
+class Typed:
+    """Runs command lines against the node; returns the JSON document, or the error."""
+
+    def __init__(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.home = home
+        self.capsys = capsys
+
+    def __call__(self, *arguments: str, code: int = 0) -> Any:
+        full = [*arguments, "--home", str(self.home), "--output", "json"]
+        found = run(full)
+        out, err = self.capsys.readouterr()
+        assert found == code, err
+        return json.loads(err)["error"] if code else json.loads(out)
+
+
+@pytest.fixture
+def typed(home: Path, capsys: pytest.CaptureFixture[str]) -> Typed:
+    return Typed(home, capsys)
