@@ -2,10 +2,11 @@
 
 | file             | what                  | duty                                                |
 |------------------|-----------------------|-----------------------------------------------------|
-| `client.py`      | `ChainClient`         | asyncio shell: queries, `submit`, `follow_heights`  |
+| `client.py`      | `ChainClient`         | asyncio shell: queries, `submit`, `follow`          |
 | `sync_client.py` | `SyncChainClient`     | the same calls for scripts and notebooks            |
 | `core.py`        | `ClientCore`          | operations as generators of effects, without I/O    |
 | `reads.py`       | `ReadOperations`      | the typed queries, one generator each               |
+| `watch.py`       | `look`, `Look`        | several queries about one height, held until news   |
 | `tx.py`          | `build_tx`, ...       | transaction bytes, fees, results, sequence numbers  |
 | `effects.py`     | `Call`, ...           | what an operation may ask of the outside            |
 | `transport.py`   | `GrpcTransport`, ...  | Cosmos gRPC, asyncio and blocking                   |

@@ -14,18 +14,18 @@ import time
 from collections.abc import AsyncIterator, Generator, Sequence
 from typing import Any, Self, TypeVar
 
-from chain_client.core import FIRST_POLL_S, SUBMIT_TIMEOUT_S, ClientCore, Superseded
+from chain_client.core import SUBMIT_TIMEOUT_S, ClientCore, Superseded, list_nothing
 from chain_client.effects import AsyncClock, AsyncTransport, Call, Now, Operation, Sleep
-from chain_client.errors import ChainClientError, NodeUnreachable
+from chain_client.errors import ChainClientError
 from chain_client.keys import Key
 from chain_client.tx import TxResult, compute_fee
+from chain_client.watch import Ask, Look
 from proto.descent.lineage.v1 import lineage_pb2
 from proto.descent.rounds.v1 import rounds_pb2
 from proto.descent.runs.v1 import runs_pb2
 from proto.descent.weights.v1 import weights_pb2
 
 DEFAULT_ENDPOINT = "127.0.0.1:9090"
-FOLLOW_POLL_S = 0.15
 
 _T = TypeVar("_T")
 
@@ -149,24 +149,29 @@ class ChainClient:
         """Return what the node asks for so much gas, in udsc."""
         return compute_fee(gas_limit, await self._drive(self._core.gas_price()))
 
-    async def follow_heights(self, *, poll_s: float = FOLLOW_POLL_S) -> AsyncIterator[int]:
-        """Yield the newest height each time it grows, for ever.
+    async def look(self, ask: Ask) -> Look:
+        """Ask several queries about the newest height in one call; see `watch.py`."""
+        return await self._drive(self._core.look(ask))
 
-        Heights may be skipped when blocks come faster than the caller returns. An unreachable node
-        is asked again until it answers.
+    async def follow(self, ask: Ask, *, only_changes: bool = False) -> AsyncIterator[Look]:
+        """Yield a look at the newest height each time it grows, for ever.
+
+        The node holds each call until there is news. Heights may be skipped when blocks come
+        faster than the caller returns. An unreachable node is asked again until it answers.
+
+        Args:
+            ask: the queries; see `watch.py`.
+            only_changes: yield only when the answers are others than the time before.
         """
-        last, delay = 0, poll_s
+        last: Look | None = None
         while True:
-            try:
-                height = await self.height()
-                delay = poll_s
-            except NodeUnreachable:
-                delay = min(delay * 1.5, 2.0)
-            else:
-                if height > last:
-                    last = height
-                    yield height
-            await self._clock.sleep(delay)
+            last = await self._drive(self._core.next_look(ask, last, only_changes=only_changes))
+            yield last
+
+    async def follow_heights(self) -> AsyncIterator[int]:
+        """Yield the newest height each time it grows, for ever; see `follow`."""
+        async for found in self.follow(list_nothing):
+            yield found.height
 
     async def wait_height(self, height: int, *, timeout_s: float | None = None) -> int:
         """Return the newest height once it is at least `height`.
@@ -174,12 +179,7 @@ class ChainClient:
         Raises:
             TimeoutError: not within `timeout_s`.
         """
-        deadline = None if timeout_s is None else self._clock.now() + timeout_s
-        while (found := await self.height()) < height:
-            if deadline is not None and self._clock.now() > deadline:
-                raise TimeoutError(f"height {height} not reached, the node is at {found}")
-            await self._clock.sleep(FIRST_POLL_S)
-        return found
+        return await self._drive(self._core.wait_height(height, timeout_s))
 
     async def _drive(self, operation: Operation[_T]) -> _T:
         """Perform the effects of an operation."""

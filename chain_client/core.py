@@ -6,10 +6,10 @@ Sending a transaction, step by step:
    account; simulate for the gas limit; sign; send. A sequence mismatch is answered by signing again
    with the number the node expects. An unreachable node is asked again with the same bytes: the
    hash makes that harmless.
-2. `wait` (any number at once): ask for the hash until a block holds it. Now and then the same bytes
-   are sent again, because a node that restarted has lost its mempool. If the account's committed
-   sequence has moved past ours and the hash stays unknown, another transaction took the number and
-   ours can never be included: `Superseded` asks the shell to start again.
+2. `wait` (any number at once): have the node tell when a block holds the hash. Now and then the
+   same bytes are sent again, because a node that restarted has lost its mempool. If the account's
+   committed sequence has moved past ours and the hash stays unknown, another transaction took the
+   number and ours can never be included: `Superseded` asks the shell to start again.
 
 Every loop ends at a deadline.
 """
@@ -36,6 +36,7 @@ from chain_client.errors import (
 )
 from chain_client.keys import Key
 from chain_client.reads import ReadOperations
+from chain_client.watch import WAIT_S, Ask, Look, look
 
 SUBMIT_TIMEOUT_S = 30.0
 FIRST_POLL_S = 0.1
@@ -43,6 +44,7 @@ LAST_POLL_S = 0.5
 POLL_GROWTH = 1.3
 REBROADCAST_EVERY_S = 3.0
 MAX_RESIGNS = 8  # sequence or fee corrections in one broadcast
+BETWEEN_LOOKS_S = 0.05  # should a node answer at once when asked to wait
 SUPERSEDED_POLLS = 4  # unknown hash, moved sequence: so many polls in a row are proof
 
 
@@ -94,6 +96,60 @@ class ClientCore(ReadOperations):
                     raise
             yield Sleep(delay)
             delay = min(delay * POLL_GROWTH, 1.0)
+
+    def look(self, ask: Ask) -> Operation[Look]:
+        """Ask several queries about the newest height, as `query` asks one."""
+        deadline: float = (yield Now()) + self.retry_for_s
+        delay = FIRST_POLL_S
+        while True:
+            try:
+                return (yield from look(ask))
+            except NodeUnreachable:
+                if (yield Now()) + delay > deadline:
+                    raise
+            yield Sleep(delay)
+            delay = min(delay * POLL_GROWTH, 1.0)
+
+    def next_look(
+        self, ask: Ask, last: Look | None, *, only_changes: bool = False
+    ) -> Operation[Look]:
+        """Wait for a height after that of `last`, and for other answers if `only_changes`.
+
+        An unreachable node is asked again until it answers.
+        """
+        after = 0 if last is None else last.height
+        known = last.digest if only_changes and last is not None else b""
+        delay = FIRST_POLL_S
+        while True:
+            try:
+                found = yield from look(ask, after=after, known=known, wait_s=WAIT_S)
+                if found.height > after and found.digest != known:
+                    return found
+                after, delay = max(after, found.height), FIRST_POLL_S
+            except NodeUnreachable:
+                delay = min(delay * 1.5, 2.0)
+            yield Sleep(delay)
+
+    def wait_height(self, height: int, timeout_s: float | None) -> Operation[int]:
+        """Return the newest height once it is at least `height`.
+
+        Raises:
+            TimeoutError: not within `timeout_s`.
+        """
+        deadline = None if timeout_s is None else (yield Now()) + timeout_s
+        found = yield from self.look(list_nothing)
+        while found.height < height:
+            left = WAIT_S if deadline is None else deadline - (yield Now())
+            if left <= 0:
+                raise TimeoutError(f"height {height} not reached, the node is at {found.height}")
+            try:
+                found = yield from look(list_nothing, after=height - 1, wait_s=min(left, WAIT_S))
+            except NodeUnreachable:
+                if deadline is None:
+                    raise
+            if found.height < height:
+                yield Sleep(FIRST_POLL_S)
+        return found.height
 
     def chain_id(self) -> Operation[str]:
         """Return the node's chain id, checked against the expected one.
@@ -265,14 +321,14 @@ class ClientCore(ReadOperations):
             TxRefused: it failed on execution; fee and sequence number are spent.
             TxTimeout: the deadline passed.
         """
-        delay, polls_past = FIRST_POLL_S, 0
+        polls_past, last = 0, None
         resend_at = (yield Now()) + REBROADCAST_EVERY_S
         while True:
-            yield Sleep(delay)
-            delay = min(delay * POLL_GROWTH, LAST_POLL_S)
-            result = yield from self._find(pending)
+            last = yield from self._look_for(pending, last, resend_at)
+            result = None if last is None else last.answers[0]
             if result is not None:
-                return result
+                return self._take_result(pending, result)
+            yield Sleep(FIRST_POLL_S if last is None else BETWEEN_LOOKS_S)
             now: float = yield Now()
             if now > pending.deadline:
                 self.sequences.forget(pending.address)
@@ -288,19 +344,6 @@ class ClientCore(ReadOperations):
                     self.sequences.forget(pending.address)
                     raise Superseded
                 resend_at = now + (LAST_POLL_S if is_past else REBROADCAST_EVERY_S)
-
-    def get_tx(self, tx_hash: str) -> Operation[txs.TxResult]:
-        """Return a transaction a block holds, whether it succeeded or failed.
-
-        Raises:
-            NotFound: no block holds it.
-        """
-        response = yield from self.query(
-            "/cosmos.tx.v1beta1.Service/GetTx",
-            service_pb2.GetTxRequest(hash=tx_hash.upper()),
-            service_pb2.GetTxResponse,
-        )
-        return txs.parse_tx_response(response.tx_response, response.tx)
 
     def _next_sequence(self, address: str) -> Operation[txs.AccountSequence]:
         known = self.sequences.get(address)
@@ -344,12 +387,31 @@ class ClientCore(ReadOperations):
             yield Sleep(delay)
             delay = min(delay * POLL_GROWTH, 1.0)
 
-    def _find(self, pending: Pending) -> Operation[txs.TxResult | None]:
-        """Look for the transaction in a block; None while there is none or no node."""
+    def _look_for(
+        self, pending: Pending, last: Look | None, until: float
+    ) -> Operation[Look | None]:
+        """Look for the transaction in a block; after a first look, wait for it until a time.
+
+        Returns:
+            None while no node answers.
+        """
+        wait_s = 0.0
+        if last is not None:
+            wait_s = max(0.0, min(until, pending.deadline) - (yield Now()))
         try:
-            result = yield from self.get_tx(pending.signed.tx_hash)
-        except (NotFound, NodeUnreachable):
+            return (
+                yield from look(
+                    lambda reads: [reads.get_tx(pending.signed.tx_hash)],
+                    after=0 if last is None else last.height,
+                    known=b"" if last is None else last.digest,
+                    wait_s=min(wait_s, WAIT_S),
+                )
+            )
+        except NodeUnreachable:
             return None
+
+    def _take_result(self, pending: Pending, result: txs.TxResult) -> txs.TxResult:
+        """Return what a block says of the transaction; raise what it refused."""
         if result.code:
             self.sequences.forget(pending.address)
             raise txs.refusal(
@@ -376,3 +438,8 @@ class ClientCore(ReadOperations):
         except (NodeUnreachable, QueryFailed):
             return False
         return False
+
+
+def list_nothing(reads: ReadOperations) -> list[Operation[Any]]:
+    """Ask for the height alone."""
+    return []

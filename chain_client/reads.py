@@ -7,10 +7,12 @@ from cosmos.base.node.v1beta1 import query_pb2 as node_pb2
 from cosmos.base.query.v1beta1.pagination_pb2 import PageRequest
 from cosmos.base.tendermint.v1beta1 import query_pb2 as tendermint_pb2
 from cosmos.staking.v1beta1 import query_pb2 as staking_pb2
+from cosmos.tx.v1beta1 import service_pb2
 
 from chain_client.amounts import BASE_DENOM
 from chain_client.effects import Operation
 from chain_client.errors import InvalidInput
+from chain_client.tx import TxResult, parse_tx_response
 from proto.descent.lineage.v1 import lineage_pb2
 from proto.descent.rounds.v1 import rounds_pb2
 from proto.descent.runs.v1 import runs_pb2
@@ -92,6 +94,19 @@ class ReadOperations:
                 tendermint_pb2.GetBlockByHeightResponse,
             )
         )
+
+    def get_tx(self, tx_hash: str) -> Operation[TxResult]:
+        """Return a transaction a block holds, whether it succeeded or failed.
+
+        Raises:
+            NotFound: no block holds it.
+        """
+        response = yield from self.query(
+            "/cosmos.tx.v1beta1.Service/GetTx",
+            service_pb2.GetTxRequest(hash=tx_hash.upper()),
+            service_pb2.GetTxResponse,
+        )
+        return parse_tx_response(response.tx_response, response.tx)
 
     def get_balance(self, address: str) -> Operation[int]:
         """Return the balance in udsc, 0 for an unknown account."""

@@ -5,18 +5,18 @@ from collections.abc import Iterator, Sequence
 from threading import Lock
 from typing import Any, Self, TypeVar
 
-from chain_client.core import FIRST_POLL_S, SUBMIT_TIMEOUT_S, ClientCore, Superseded
+from chain_client.core import SUBMIT_TIMEOUT_S, ClientCore, Superseded, list_nothing
 from chain_client.effects import Call, Now, Operation, Sleep, SyncClock, SyncTransport
-from chain_client.errors import ChainClientError, NodeUnreachable
+from chain_client.errors import ChainClientError
 from chain_client.keys import Key
 from chain_client.tx import TxResult, compute_fee
+from chain_client.watch import Ask, Look
 from proto.descent.lineage.v1 import lineage_pb2
 from proto.descent.rounds.v1 import rounds_pb2
 from proto.descent.runs.v1 import runs_pb2
 from proto.descent.weights.v1 import weights_pb2
 
 DEFAULT_ENDPOINT = "127.0.0.1:9090"
-FOLLOW_POLL_S = 0.15
 
 _T = TypeVar("_T")
 
@@ -104,29 +104,37 @@ class SyncChainClient:
         """Return what the node asks for so much gas, in udsc."""
         return compute_fee(gas_limit, self._drive(self._core.gas_price()))
 
-    def follow_heights(self, *, poll_s: float = FOLLOW_POLL_S) -> Iterator[int]:
-        """Yield the newest height each time it grows; outlives an unreachable node."""
-        last, delay = 0, poll_s
+    def look(self, ask: Ask) -> Look:
+        """Ask several queries about the newest height in one call; see `watch.py`."""
+        return self._drive(self._core.look(ask))
+
+    def follow(self, ask: Ask, *, only_changes: bool = False) -> Iterator[Look]:
+        """Yield a look at the newest height each time it grows, for ever.
+
+        The node holds each call until there is news. Heights may be skipped when blocks come
+        faster than the caller returns. An unreachable node is asked again until it answers.
+
+        Args:
+            ask: the queries; see `watch.py`.
+            only_changes: yield only when the answers are others than the time before.
+        """
+        last: Look | None = None
         while True:
-            try:
-                height = self.height()
-                delay = poll_s
-            except NodeUnreachable:
-                delay = min(delay * 1.5, 2.0)
-            else:
-                if height > last:
-                    last = height
-                    yield height
-            self._clock.sleep(delay)
+            last = self._drive(self._core.next_look(ask, last, only_changes=only_changes))
+            yield last
+
+    def follow_heights(self) -> Iterator[int]:
+        """Yield the newest height each time it grows, for ever; see `follow`."""
+        for found in self.follow(list_nothing):
+            yield found.height
 
     def wait_height(self, height: int, *, timeout_s: float | None = None) -> int:
-        """Return the newest height once it is at least `height`; raises `TimeoutError`."""
-        deadline = None if timeout_s is None else self._clock.now() + timeout_s
-        while (found := self.height()) < height:
-            if deadline is not None and self._clock.now() > deadline:
-                raise TimeoutError(f"height {height} not reached, the node is at {found}")
-            self._clock.sleep(FIRST_POLL_S)
-        return found
+        """Return the newest height once it is at least `height`.
+
+        Raises:
+            TimeoutError: not within `timeout_s`.
+        """
+        return self._drive(self._core.wait_height(height, timeout_s))
 
     def _drive(self, operation: Operation[_T]) -> _T:
         """Perform the effects of an operation."""

@@ -10,7 +10,7 @@ import asyncio
 import structlog
 
 from chain_client.client import ChainClient
-from chain_client.errors import NotFound, TxRefused
+from chain_client.errors import TxRefused
 from chain_client.keys import Key
 from exact import codec, state
 from exact.state import State
@@ -49,28 +49,26 @@ class Miner:
     async def run(self) -> None:
         """Mine until the run is over."""
         run_id = self.follower.setup.run_id
-        async for _height in self.client.follow_heights():
-            run = await self.client.get_run(run_id)
+        async for look in self.client.follow(
+            lambda reads: [reads.get_run(run_id), reads.get_current_round(run_id)],
+            only_changes=True,
+        ):
+            run, round_info = look.answers
             if run.status in (runs_pb2.RUN_STATUS_COMPLETED, runs_pb2.RUN_STATUS_HALTED):
                 log.info("run_over", run=run_id, status=runs_pb2.RunStatus.Name(run.status))
                 return
-            if run.status == runs_pb2.RUN_STATUS_PENDING:
-                continue
-            try:
-                round_info = await self.client.get_current_round(run_id)
-            except NotFound:
-                continue
-            await self._follow(round_info)
+            if run.status != runs_pb2.RUN_STATUS_PENDING and round_info is not None:
+                await self._follow(round_info)
 
     async def _follow(self, round_info: rounds_pb2.Round) -> None:
-        if round_info.phase == rounds_pb2.PHASE_TRAINING and round_info.index not in self._done:
+        while round_info.phase == rounds_pb2.PHASE_TRAINING and round_info.index not in self._done:
             try:
                 await self._work(round_info)
+                self._done = {round_info.index}
             except CheckpointUnavailable as error:
                 log.warning("waiting_for_checkpoint", round=round_info.index, why=str(error))
                 await asyncio.sleep(RETRY_SECONDS)
-                return
-            self._done = {round_info.index}
+                round_info = await self.client.get_current_round(round_info.run_id)
 
     async def _work(self, round_info: rounds_pb2.Round) -> None:
         index = round_info.index

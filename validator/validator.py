@@ -19,7 +19,7 @@ import structlog
 
 from chain_client.blob.errors import BlobError
 from chain_client.client import ChainClient
-from chain_client.errors import NotFound, TxRefused
+from chain_client.errors import TxRefused
 from chain_client.keys import Key
 from exact import state
 from exact.codec import PayloadError
@@ -84,22 +84,20 @@ class Validator:
     async def run(self) -> None:
         """Validate until the run's last epoch has run."""
         run_id = self.follower.setup.run_id
-        async for height in self.client.follow_heights():
-            self._pace.observe(height)
-            run = await self.client.get_run(run_id)
+        async for look in self.client.follow(
+            lambda reads: [reads.get_run(run_id), reads.get_current_round(run_id)]
+        ):
+            self._pace.observe(look.height)
+            run, current = look.answers
             if run.status in (runs_pb2.RUN_STATUS_COMPLETED, runs_pb2.RUN_STATUS_HALTED):
                 log.info("run_over", run=run_id, status=runs_pb2.RunStatus.Name(run.status))
                 return
-            if run.status == runs_pb2.RUN_STATUS_PENDING:
+            if run.status == runs_pb2.RUN_STATUS_PENDING or current is None:
                 continue
-            try:
-                current = await self.client.get_current_round(run_id)
-            except NotFound:
-                continue
-            if current.index:
+            if current.index and current.index - 1 not in self._revealed:
                 previous = await self.client.get_round(run_id, current.index - 1)
-                await self._advance(previous, height)
-            await self._advance(current, height)
+                await self._advance(previous, look.height)
+            await self._advance(current, look.height)
 
     async def _advance(self, info: rounds_pb2.Round, height: int) -> None:
         """Do what one round asks of this validator now."""

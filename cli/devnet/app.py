@@ -257,7 +257,7 @@ async def _watch(
                     condition, view, client, layout.RUN_ID
                 ):
                     break
-                await asyncio.sleep(REFRESH_SECONDS)
+                await asyncio.sleep(REFRESH_SECONDS if live or condition else PLAIN_SECONDS)
         finally:
             if live is not None:
                 live.stop()

@@ -1,11 +1,10 @@
 """One look at the chain: what the live screen and `devnet status` show."""
 
-import asyncio
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from chain_client.client import ChainClient
-from chain_client.errors import NotFound
 from proto.descent.lineage.v1 import lineage_pb2
 from proto.descent.rounds.v1 import rounds_pb2
 from proto.descent.runs.v1 import runs_pb2
@@ -61,60 +60,69 @@ class Viewer:
         self._losses: dict[int, float] = {}
 
     async def look(self) -> DevnetView:
-        """Read everything once."""
-        view = DevnetView(height=await self._client.height())
-        try:
-            run = await self._client.get_run(self._run_id)
-        except NotFound:
+        """Read everything once, in two calls."""
+        run_id = self._run_id
+        first = await self._client.look(
+            lambda reads: [
+                reads.get_run(run_id),
+                reads.get_current_round(run_id),
+                reads.get_checkpoint(run_id),
+                reads.get_epoch(run_id),
+                reads.get_participants(run_id),
+            ]
+        )
+        run, current, checkpoint, epoch, members = first.answers
+        view = DevnetView(height=first.height)
+        if run is None:
             return view
         spec = runs_pb2.RunSpec.FromString(run.spec)
         view.run_status = runs_pb2.RunStatus.Name(run.status).removeprefix("RUN_STATUS_").lower()
         view.num_rounds = spec.num_rounds
-        await self._look_at_round(view)
-        epoch = await self._look_at_epoch(view)
-        await self._look_at_members(view, epoch)
+        if current is not None:
+            _fill_round(view, current)
+            view.checkpoint = checkpoint.checkpoint
+        await self._look_closer(view, epoch, members or [])
         return view
 
-    async def _look_at_round(self, view: DevnetView) -> None:
-        try:
-            current = await self._client.get_current_round(self._run_id)
-        except NotFound:
-            return
-        view.round_index = current.index
-        view.phase = rounds_pb2.Phase.Name(current.phase).removeprefix("PHASE_").lower()
-        deadline = {
-            rounds_pb2.PHASE_TRAINING: current.commit_deadline,
-            rounds_pb2.PHASE_ATTESTING: current.attest_deadline,
-            rounds_pb2.PHASE_JUDGING: current.judge_reveal_deadline,
-        }.get(current.phase, view.height)
-        view.blocks_left = max(0, deadline - view.height)
-        view.checkpoint = (await self._client.get_checkpoint(self._run_id)).checkpoint
+    async def _look_closer(
+        self,
+        view: DevnetView,
+        epoch: weights_pb2.Epoch | None,
+        members: list[runs_pb2.Participant],
+    ) -> None:
+        """Read what the first answers make one ask for."""
+        run_id = self._run_id
+        newest = 0 if epoch is None else epoch.round
+        wanted = [i for i in range(max(0, newest - 32), newest) if i not in self._losses]
+        second = await self._client.look(
+            lambda reads: [
+                reads.get_judgements(run_id, newest),
+                *(reads.get_epoch(run_id, index) for index in wanted),
+                *(reads.get_balance(member.coldkey) for member in members),
+            ]
+        )
+        judgements, *others = second.answers
+        if epoch is not None:
+            view.judged_round = epoch.round
+            self._remember_losses([epoch, *others[: len(wanted)]])
+            view.losses = sorted(self._losses.items())
+        balances = others[len(wanted) :]
+        self._fill_members(view, members, balances, epoch, _list_gains(judgements))
 
-    async def _look_at_epoch(self, view: DevnetView) -> weights_pb2.Epoch | None:
-        try:
-            epoch = await self._client.get_epoch(self._run_id)
-        except NotFound:
-            return None
-        view.judged_round = epoch.round
-        for index in range(max(0, epoch.round - 32), epoch.round + 1):
-            if index not in self._losses:
-                past = epoch if index == epoch.round else await self._get_epoch(index)
-                if past is not None and past.base_heldout_loss_nanonats > 0:
-                    self._losses[index] = past.base_heldout_loss_nanonats / NANONATS_PER_BIT
-        view.losses = sorted(self._losses.items())
-        return epoch
+    def _remember_losses(self, epochs: Iterable[weights_pb2.Epoch | None]) -> None:
+        for epoch in epochs:
+            if epoch is not None and epoch.base_heldout_loss_nanonats > 0:
+                self._losses[epoch.round] = epoch.base_heldout_loss_nanonats / NANONATS_PER_BIT
 
-    async def _get_epoch(self, index: int) -> weights_pb2.Epoch | None:
-        try:
-            return await self._client.get_epoch(self._run_id, index)
-        except NotFound:
-            return None
-
-    async def _look_at_members(self, view: DevnetView, epoch: weights_pb2.Epoch | None) -> None:
-        members = await self._client.get_participants(self._run_id)
-        balances = await asyncio.gather(*(self._client.get_balance(m.coldkey) for m in members))
+    def _fill_members(
+        self,
+        view: DevnetView,
+        members: list[runs_pb2.Participant],
+        balances: list[int],
+        epoch: weights_pb2.Epoch | None,
+        gains: dict[int, float],
+    ) -> None:
         entries = {} if epoch is None else {entry.uid: entry for entry in epoch.entries}
-        gains = {} if epoch is None else await self._get_gains(epoch.round)
         for member, balance in zip(members, balances, strict=True):
             entry = entries.get(member.uid)
             role = runs_pb2.Role.Name(member.role).removeprefix("ROLE_").lower()
@@ -134,16 +142,27 @@ class Viewer:
                 )
             )
 
-    async def _get_gains(self, round_index: int) -> dict[int, float]:
-        """Return held-out gains of a judged round by uid, millibits a byte."""
-        response = await self._client.get_judgements(self._run_id, round_index)
-        if not response.judgements:
-            return {}
-        return {
-            verdict.uid: verdict.heldout_gain_nanonats * 1000 / NANONATS_PER_BIT
-            for verdict in response.judgements[0].judgement.verdicts
-            if verdict.reason == weights_pb2.REASON_CODE_OK or verdict.heldout_gain_nanonats
-        }
+
+def _fill_round(view: DevnetView, current: rounds_pb2.Round) -> None:
+    view.round_index = current.index
+    view.phase = rounds_pb2.Phase.Name(current.phase).removeprefix("PHASE_").lower()
+    deadline = {
+        rounds_pb2.PHASE_TRAINING: current.commit_deadline,
+        rounds_pb2.PHASE_ATTESTING: current.attest_deadline,
+        rounds_pb2.PHASE_JUDGING: current.judge_reveal_deadline,
+    }.get(current.phase, view.height)
+    view.blocks_left = max(0, deadline - view.height)
+
+
+def _list_gains(response: weights_pb2.QueryJudgementsResponse | None) -> dict[int, float]:
+    """Return held-out gains of a judged round by uid, millibits a byte."""
+    if response is None or not response.judgements:
+        return {}
+    return {
+        verdict.uid: verdict.heldout_gain_nanonats * 1000 / NANONATS_PER_BIT
+        for verdict in response.judgements[0].judgement.verdicts
+        if verdict.reason == weights_pb2.REASON_CODE_OK or verdict.heldout_gain_nanonats
+    }
 
 
 def _shorten(reason: str) -> str:

@@ -6,6 +6,7 @@
 | `grpc_services.py` | `Router`         | a method by its path: pallet query or service table      |
 | `cosmos_tx.py`     | `TxService`      | simulate, broadcast, look up transactions                |
 | `cosmos_base.py`   | `CometService`   | node info, blocks, consensus set, reflection             |
+| `watch.py`         | `WatchService`   | several questions about one height, held until news      |
 | `rpc_door.py`      | `serve`, `main`  | CometBFT RPC: HTTP and WebSocket server                  |
 | `rpc_chain.py`     | `ChainRoutes`    | status, blocks, results, transactions, searches          |
 | `rpc_tx.py`        | `TxRoutes`       | broadcast, mempool, ABCI queries                         |

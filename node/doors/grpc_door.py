@@ -2,7 +2,7 @@
 
 A process of its own: `python -m node.doors.grpc_door --home H --port 9090`. It reads the node's
 LMDB and hands transactions to the engine's control socket. Pallet queries come from the runtime's
-registry; what belongs to no pallet is in `cosmos_tx.py` and `cosmos_base.py`.
+registry; what belongs to no pallet is in `cosmos_tx.py`, `cosmos_base.py` and `watch.py`.
 """
 
 from __future__ import annotations
@@ -22,18 +22,21 @@ from node.doors.cosmos_tx import TxService
 from node.doors.grpc_services import Router
 from node.doors.node_view import NodeView
 from node.doors.process import add_door_arguments, run_door
+from node.doors.watch import MAX_WAITING, WatchService
 
 DEFAULT_PORT = 9090
 MAX_REQUEST_BYTES = 4 * 2**20
 MAX_RESPONSE_BYTES = 64 * 2**20
-MAX_CONCURRENT_CALLS = 256
+MAX_CONCURRENT_CALLS = 256 + MAX_WAITING
 STOP_GRACE_S = 0.5
 
 
 def build_router(view: NodeView, moniker: str) -> Router:
     """Build the table of every method the door answers."""
     tables = [TxService(view).build_table(), CometService(view, moniker).build_table()]
-    return Router(view, [*tables, *BaseServices(view).build_tables()])
+    router = Router(view, [*tables, *BaseServices(view).build_tables()])
+    router.add_table(WatchService(view, router).build_table())
+    return router
 
 
 async def start(view: NodeView, host: str, port: int, moniker: str) -> tuple[Any, int]:

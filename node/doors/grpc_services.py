@@ -26,6 +26,7 @@ from node.store.errors import VersionUnavailable
 HEIGHT_HEADER = "x-cosmos-block-height"
 CODESPACE_TRAILER, CODE_TRAILER = "descent-codespace", "descent-code"
 MAX_DETAIL_CHARS = 4_000
+MAX_CACHED_BYTES = 8 * 2**20
 
 Handler = Callable[[Any, "Query"], Awaitable[Any]]
 logger = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ class MethodError(Exception):
     def __init__(self, status: Any, detail: str, codespace: str = "", code: int = 0) -> None:
         self.status = status
         self.detail = detail
+        self.codespace, self.code = codespace, code
         self.trailers = ((CODESPACE_TRAILER, codespace), (CODE_TRAILER, str(code))) if code else ()
         super().__init__(detail)
 
@@ -51,6 +53,29 @@ class Query:
         self.view = view
         self.asked_height = asked_height
         self.height = asked_height or view.get_state_heights()[1]
+
+
+class AnswerCache:
+    """Answers of pallets at one height, the newest asked: many clients ask the same of a block."""
+
+    def __init__(self) -> None:
+        self._height = 0
+        self._answers: dict[tuple[str, bytes], bytes] = {}
+        self._num_bytes = 0
+
+    def get(self, height: int, path: str, request: bytes) -> bytes | None:
+        """Return what is remembered."""
+        return self._answers.get((path, request)) if height == self._height else None
+
+    def put(self, height: int, path: str, request: bytes, response: bytes) -> None:
+        """Remember an answer, unless it is of an older height; forget those of older heights."""
+        if height > self._height:
+            self._answers.clear()
+            self._height, self._num_bytes = height, 0
+        size = len(path) + len(request) + len(response)
+        if height == self._height and self._num_bytes + size <= MAX_CACHED_BYTES:
+            self._answers[path, request] = response
+            self._num_bytes += size
 
 
 class ServiceTable:
@@ -116,6 +141,11 @@ class Router(grpc.GenericRpcHandler):  # type: ignore[misc]
         self.view = view
         self.num_failures = 0
         self._tables = {table.full_name: table for table in tables}
+        self._cache = AnswerCache()
+
+    def add_table(self, table: ServiceTable) -> None:
+        """Add a service, one that needs the router itself."""
+        self._tables[table.full_name] = table
 
     def list_service_names(self) -> list[str]:
         """List the services for reflection."""
@@ -141,27 +171,39 @@ class Router(grpc.GenericRpcHandler):  # type: ignore[misc]
 
     async def handle(self, path: str, request: bytes, context: Any) -> bytes:
         """Answer one call, with the height it was answered at in the reply's header."""
+        answer: bytes | MethodError
         try:
             query = Query(self.view, parse_height_header(context.invocation_metadata()))
-            response = await self.dispatch(path, request, query)
-            await context.send_initial_metadata(((HEIGHT_HEADER, str(query.height)),))
-            return response
+            answer = await self.answer(path, request, query)
         except MethodError as error:
-            refusal = error
-        except QueryError as error:
-            status = getattr(grpc.StatusCode, error.status, grpc.StatusCode.UNKNOWN)
-            refusal = MethodError(status, str(error))
-        except (HeightUnavailable, VersionUnavailable) as error:
-            refusal = MethodError(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        except EngineUnreachable as error:
-            refusal = MethodError(grpc.StatusCode.UNAVAILABLE, str(error))
-        except Exception as error:  # the one place: a bug in one query must not stop the door
-            self.num_failures += 1
-            logger.exception("query failed: %s", path)
-            detail = f"{type(error).__name__} in {path}"
-            refusal = MethodError(grpc.StatusCode.INTERNAL, detail)
-        await context.abort(refusal.status, refusal.detail[:MAX_DETAIL_CHARS], refusal.trailers)
+            answer = error
+        if isinstance(answer, bytes):
+            await context.send_initial_metadata(((HEIGHT_HEADER, str(query.height)),))
+            return answer
+        await context.abort(answer.status, answer.detail[:MAX_DETAIL_CHARS], answer.trailers)
         raise AssertionError("abort returned")
+
+    async def answer(self, path: str, request: bytes, query: Query) -> bytes | MethodError:
+        """Answer one question, or say why not; the query tells the height afterwards."""
+        try:
+            return await self.dispatch(path, request, query)
+        except Exception as error:  # the one place: a bug in one query must not stop the door
+            return self.explain(path, error)
+
+    def explain(self, path: str, error: Exception) -> MethodError:
+        """Turn what went wrong in a call into a refusal."""
+        if isinstance(error, MethodError):
+            return error
+        if isinstance(error, QueryError):
+            status = getattr(grpc.StatusCode, error.status, grpc.StatusCode.UNKNOWN)
+            return MethodError(status, str(error))
+        if isinstance(error, HeightUnavailable | VersionUnavailable):
+            return MethodError(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        if isinstance(error, EngineUnreachable):
+            return MethodError(grpc.StatusCode.UNAVAILABLE, str(error))
+        self.num_failures += 1
+        logger.error("query failed: %s", path, exc_info=error)
+        return MethodError(grpc.StatusCode.INTERNAL, f"{type(error).__name__} in {path}")
 
     async def dispatch(self, path: str, request: bytes, query: Query) -> bytes:
         """Route a call to the pallets or to a table.
@@ -170,7 +212,11 @@ class Router(grpc.GenericRpcHandler):  # type: ignore[misc]
             MethodError, QueryError: refused, or nothing answers the path.
         """
         if path in self.view.runtime.queries:
-            return self.view.query_pallet(path, request, query.height)
+            answer = self._cache.get(query.height, path, request)
+            if answer is None:
+                answer = self.view.query_pallet(path, request, query.height)
+                self._cache.put(query.height, path, request, answer)
+            return answer
         service, _, method = path[1:].partition("/")
         table = self._tables.get(service)
         if table is not None and method in table.methods:

@@ -7,6 +7,7 @@ client that sees its transaction in a block also sees what the transaction did.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +19,7 @@ from node.chain import Chain, build_chain
 from node.doors.snapshot import Snapshot
 from node.engine.blockstore import BlockStore
 from node.engine.control import AsyncControlClient, get_socket_path
+from node.engine.errors import EngineUnreachable
 from node.engine.genesis_doc import GenesisDoc
 from node.engine.keys import load_node_id
 from node.runtime.ante import GasPrice
@@ -28,7 +30,7 @@ from node.runtime.runtime import Runtime
 from node.store.state import StateStore
 
 COMETBFT_VERSION = "0.39.4"  # whose RPC the doors speak
-POLL_S = 0.05  # how often a follower looks for a new height
+POLL_S = 0.1  # how often to look for a new height while the engine does not tell of it
 
 
 class NodeView:
@@ -50,6 +52,8 @@ class NodeView:
         self._blocks = blocks
         self._chain = chain
         self._options = options
+        self._news = asyncio.Event()
+        self._follower: asyncio.Task[None] | None = None
         self._genesis_path = home / "config" / "genesis.json"
         self.chain_id = GenesisDoc.load(self._genesis_path).chain_id
         self.node_id = load_node_id(home / "config" / "node_key.json")
@@ -106,11 +110,24 @@ class NodeView:
 
     async def wait_for_height(self, height: int) -> int:
         """Wait until a height is committed; returns the newest one."""
+        while (latest := self.get_heights()[1]) < height:
+            if self._follower is None or self._follower.done():
+                self._follower = asyncio.create_task(self._follow())
+            await self._news.wait()
+        return latest
+
+    async def _follow(self) -> None:
+        """Wake those who wait for a height, after every commit the engine tells of."""
         while True:
-            latest = self.get_heights()[1]
-            if latest >= height:
-                return latest
+            with contextlib.suppress(EngineUnreachable):
+                async for _ in self.engine.follow_heights():
+                    self._wake()
+            self._wake()
             await asyncio.sleep(POLL_S)
+
+    def _wake(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
 
     # Blocks
 

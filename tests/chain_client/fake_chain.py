@@ -23,6 +23,7 @@ from chain_client.effects import Call
 from chain_client.errors import NodeUnreachable, NotFound, QueryFailed
 from chain_client.keys import Key
 from chain_client.tx import pack_any
+from proto.descent.node.v1 import node_pb2 as watch_pb2
 
 CHAIN_ID = "descent-devnet-1"
 GAS_USED = 70_000
@@ -74,6 +75,7 @@ class FakeChain:
             "/cosmos.tx.v1beta1.Service/Simulate": self._up(self.simulate),
             "/cosmos.tx.v1beta1.Service/BroadcastTx": self._up(self.broadcast),
             "/cosmos.tx.v1beta1.Service/GetTx": self._up(self.get_tx),
+            "/descent.node.v1.Service/Watch": self._up(self.watch),
         }
 
     def restart(self) -> None:
@@ -179,6 +181,23 @@ class FakeChain:
         self.mempool.append(raw)
         self.check_sequences[address] = sequence + 1
         return TxResponse(txhash=tx_hash)
+
+    def watch(self, request: Any) -> Any:
+        """Answer at once: time passes only while clients sleep."""
+        response = watch_pb2.WatchResponse()
+        for question in request.questions:
+            answer = response.answers.add()
+            call_type = {"GetTx": service_pb2.GetTxRequest}[question.method.split("/")[-1]]
+            try:
+                found = self.handlers[question.method](
+                    Call(question.method, call_type.FromString(question.request), None)
+                )
+                answer.response = found.SerializeToString()
+            except NotFound as error:
+                answer.status, answer.detail = "NOT_FOUND", error.message
+        response.digest = hashlib.sha256(response.SerializeToString()).digest()
+        response.height = self.height
+        return response
 
     def get_tx(self, request: Any) -> Any:
         if request.hash not in self.found:

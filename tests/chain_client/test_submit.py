@@ -1,6 +1,7 @@
 """Sending transactions: numbers, retries, restarts, refusals; network and time are mocked."""
 
 import asyncio
+import hashlib
 
 import pytest
 
@@ -239,6 +240,32 @@ async def test_follow_heights() -> None:
             break
     assert seen == sorted(set(seen))
     assert seen[:3] == [1, 2, 3]
+
+
+async def test_follow__only_changes() -> None:
+    """A transaction that no block holds yet."""
+    client, chain, _ = start()
+    chain.is_stalled = True
+    task = asyncio.create_task(client.submit(ALICE, [transfer(ALICE)], timeout_s=60))
+    while not chain.mempool:
+        await asyncio.sleep(0)
+    tx_hash = hashlib.sha256(chain.mempool[0]).hexdigest()
+    looks = client.follow(lambda reads: [reads.get_tx(tx_hash)], only_changes=True)
+    chain.is_stalled = False
+    chain.mempool, waiting = [], chain.mempool
+    assert (await anext(looks)).answers == (None,)
+    chain.mempool = waiting
+    found = await anext(looks)
+    assert found.answers[0].height == (await task).height
+
+
+async def test_wait_height() -> None:
+    client, chain, clock = start()
+    assert await client.wait_height(7) == 7
+    chain.is_stalled = True
+    with pytest.raises(TimeoutError, match="at 7"):
+        await client.wait_height(8, timeout_s=3.0)
+    assert clock.now() < 8.0
 
 
 async def test_query__asks_again_while_unreachable() -> None:
