@@ -3,9 +3,10 @@
 The chain holds four roots of a commitment: the trace, the carried optimiser in and out, and the
 payload hash. An audit asks the miner for what lies behind them and checks, in this order:
 
-1. the trace has the committed root and the right number of leaves;
+1. the trace has the committed root and the right number of leaves, all of them different;
 2. its first leaf is theta_r with the carried optimiser the chain knows;
-3. the chosen interval, run again from its start state, ends in the next leaf;
+3. the chosen interval, run again from its start state, ends in the next leaf, and the states count
+   the steps before them;
 4. the final state and the carried feedback compress to exactly the committed payload, and the
    optimiser carried out has the committed root.
 
@@ -101,6 +102,9 @@ class Auditor:
         payload: bytes,
     ) -> None:
         leaves = await self._fetch_trace(commitment)
+        if len(set(leaves)) != len(leaves):
+            # Every step counts itself in the state, so no two roots of honest work are equal.
+            raise _Mismatch("the trace repeats a state: steps were left out")
         report.claimed_root = leaves[report.interval + 1]
         optimiser = await self._fetch_optimiser(commitment)
         first = state.select_interval({**theta, **optimiser})
@@ -109,6 +113,8 @@ class Auditor:
         start = first
         if report.interval:
             start = await self._fetch_state(commitment.uid, leaves[report.interval])
+        num_done = report.interval * self._setup.spec.work.interval_steps
+        _ensure_steps(start, first, num_done, "the interval's start state")
         batches = get_batches(self._setup, round_info.index, round_info.beacon, commitment.uid)
         size = self._setup.spec.work.interval_steps
         part = batches[report.interval * size : (report.interval + 1) * size]
@@ -117,17 +123,18 @@ class Auditor:
         )
         if report.replayed_root != report.claimed_root:
             raise _Mismatch(f"interval {report.interval} ends in another state")
-        await self._check_payload(commitment, theta, optimiser, leaves, payload)
+        final = await self._fetch_state(commitment.uid, leaves[-1])
+        _ensure_steps(final, first, self._setup.spec.work.inner_steps, "the final state")
+        await self._check_payload(commitment, theta, optimiser, final, payload)
 
     async def _check_payload(
         self,
         commitment: rounds_pb2.Commitment,
         theta: State,
         optimiser: State,
-        leaves: list[bytes],
+        final: State,
         payload: bytes,
     ) -> None:
-        final = await self._fetch_state(commitment.uid, leaves[-1])
         header = codec.PayloadHeader(
             run_id=self._setup.run_id, round=commitment.round, uid=commitment.uid
         )
@@ -169,3 +176,10 @@ class Auditor:
             [endpoint],
             FetchLimits(max_size=max_size, deadline_s=self._fetch_seconds),
         )
+
+
+def _ensure_steps(reached: State, first: State, num_steps: int, what: str) -> None:
+    """Refuse a state that does not count the steps it claims to come after."""
+    counted = int(reached[state.ADAM_T_NAME]) - int(first[state.ADAM_T_NAME])
+    if counted != num_steps:
+        raise _Mismatch(f"{what} counts {counted} steps, not {num_steps}")

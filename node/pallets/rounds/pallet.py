@@ -538,11 +538,11 @@ class RoundsPallet(Pallet[RoundsSchema]):
                 step=target.step_inside,
                 auditors=target.auditors,
             )
-            for target in self._compute_audit_targets(ctx, current)
+            for target in self.list_audit_targets(ctx, current)
         ]
         return rounds_pb2.QueryAuditTargetsResponse(targets=targets)
 
-    def _compute_audit_targets(self, ctx: Context, current: Any) -> list[AuditTarget]:
+    def list_audit_targets(self, ctx: Context, current: Any) -> list[AuditTarget]:
         """Compute the audits of a round: miners that committed in time, validators of that time."""
         spec = self._get_spec(ctx, current.run_id)
         probation = spec.judge.probation_rounds
@@ -556,7 +556,9 @@ class RoundsPallet(Pallet[RoundsSchema]):
                 continue
             commitment = self.get_commitment(ctx, current.run_id, current.index, seat.uid)
             if commitment is not None and not commitment.late:
-                miners.append((seat.uid, seat.registered_round + probation > current.index))
+                is_new = seat.registered_round + probation > current.index
+                is_suspect = seat.suspect_from_round <= current.index < seat.suspect_until_round
+                miners.append((seat.uid, is_new or is_suspect))
         return compute_audit_targets(
             bytes(current.judge_beacon),
             current.run_id,

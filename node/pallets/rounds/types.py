@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from node.runtime.context import Context
 from node.runtime.events import Event
 from proto.descent.rounds.v1 import rounds_pb2
+from scoring.audit import AuditTarget
 
 HASH_BYTES = 32
 PPM = 10**6
@@ -138,5 +139,7 @@ class RoundsRead(Protocol):
 
 class RoundsJudge(RoundsRead, Protocol):
     """Close a round after its epoch."""
+
+    def list_audit_targets(self, ctx: Context, current: Any) -> list[AuditTarget]: ...
 
     def mark_judged(self, ctx: Context, run_id: int, round_index: int) -> None: ...

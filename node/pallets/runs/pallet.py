@@ -462,6 +462,19 @@ class RunsPallet(Pallet[RunsSchema]):
         seat.optimiser_root = root
         self._write_seat(ctx, seat)
 
+    def set_suspect(self, ctx: Context, run_id: int, uid: int) -> None:
+        """Put a miner whose work did not replay on probation, from the next round on.
+
+        The round in work keeps its audits: they may be drawn already.
+        """
+        seat = self.storage.participants.expect(ctx, (run_id, uid))
+        run = self.storage.runs.expect(ctx, run_id)
+        if seat.suspect_until_round <= run.current_round:
+            seat.suspect_from_round = run.current_round + 1
+        probation = self.get_spec(run).judge.probation_rounds
+        seat.suspect_until_round = run.current_round + 1 + probation
+        self._write_seat(ctx, seat)
+
     def advance_round(self, ctx: Context, run_id: int) -> None:
         """Go on to the next round; after the last one the run only verifies.
 

@@ -82,21 +82,29 @@ def compute_majority_reasons(opinions: Sequence[Opinion]) -> dict[int, int]:
     }
 
 
-def compute_mismatched(opinions: Sequence[Opinion]) -> dict[int, bytes]:
-    """Compute which uids more than half of the revealed stake finds REPLAY_MISMATCH.
+def compute_mismatched(
+    opinions: Sequence[Opinion], auditors: Mapping[int, Sequence[int]]
+) -> dict[int, bytes]:
+    """Compute which uids more than half of their auditors' revealed stake finds REPLAY_MISMATCH.
+
+    Args:
+        opinions: what was revealed.
+        auditors: miner's uid -> uids of the validators the beacon named; others have not replayed.
 
     Returns: the evidence hash of the first such verdict by uid.
     """
-    total = sum(opinion.stake_udsc for opinion in opinions)
-    stakes: dict[int, int] = {}
+    total: dict[int, int] = {}
+    against: dict[int, int] = {}
     evidence: dict[int, bytes] = {}
     for opinion in opinions:
         for verdict in opinion.judgement.verdicts:
-            if verdict.reason != weights_pb2.REASON_CODE_REPLAY_MISMATCH:
+            if opinion.uid not in auditors.get(verdict.uid, ()):
                 continue
-            stakes[verdict.uid] = stakes.get(verdict.uid, 0) + opinion.stake_udsc
-            evidence.setdefault(verdict.uid, bytes(verdict.evidence_hash))
-    return {uid: evidence[uid] for uid, stake in sorted(stakes.items()) if 2 * stake > total}
+            total[verdict.uid] = total.get(verdict.uid, 0) + opinion.stake_udsc
+            if verdict.reason == weights_pb2.REASON_CODE_REPLAY_MISMATCH:
+                against[verdict.uid] = against.get(verdict.uid, 0) + opinion.stake_udsc
+                evidence.setdefault(verdict.uid, bytes(verdict.evidence_hash))
+    return {uid: evidence[uid] for uid, stake in sorted(against.items()) if 2 * stake > total[uid]}
 
 
 def compute_base_loss(opinions: Sequence[Opinion]) -> int:

@@ -14,9 +14,10 @@ Nothing is minted before it is earned: the part of whoever earned nothing is nev
 bounty stays in escrow. Without any revealed judgement nobody is paid.
 
 A miner's reward vests: it is paid at the epoch of the round in which ceil(1 / audit rate) audits
-could have been drawn, at once if everybody is audited. More than half of the revealed stake saying
-REPLAY_MISMATCH takes this round's reward and all that has yet to vest, burns it, and makes the
-miner start from a fresh optimiser. What has yet to vest when the run ends is paid.
+could have been drawn, at once if everybody is audited. More than half of the revealed stake of a
+miner's auditors saying REPLAY_MISMATCH takes this round's reward and all that has yet to vest,
+burns it, and makes the miner start from a fresh optimiser; for `probation_rounds` all its rounds
+are audited and what they earn is held. What has yet to vest when the run ends is paid.
 
 Invariants: the module account holds exactly what has yet to vest; only open runs have emission set
 aside.
@@ -73,6 +74,7 @@ from proto.descent.weights.v1 import weights_pb2
 from scoring.emission import compute_run_split, compute_vesting_rounds
 from scoring.yuma_types import SparseRow, YumaOutput
 
+MISMATCH = weights_pb2.REASON_CODE_REPLAY_MISMATCH
 EARNING_STATUSES = (runs_pb2.RUN_STATUS_TRAINING, runs_pb2.RUN_STATUS_VERIFYING)
 
 
@@ -308,7 +310,8 @@ class WeightsPallet(Pallet[WeightsSchema]):
         opinions = self._list_opinions(ctx, judged, stakes)
         reasons = self._compute_reasons(ctx, judged, seats, opinions)
         in_time = [uid for uid, (_, is_in_time) in reasons.items() if is_in_time]
-        found = compute_mismatched(opinions)
+        targets = self._rounds.list_audit_targets(ctx, judged)
+        found = compute_mismatched(opinions, {t.uid: t.auditors for t in targets})
         mismatched = {uid: found[uid] for uid in in_time if uid in found}
         output = None
         if opinions:
@@ -390,7 +393,9 @@ class WeightsPallet(Pallet[WeightsSchema]):
     def _process_mismatches(
         self, ctx: Context, judged: Any, mismatched: Mapping[int, bytes]
     ) -> None:
-        """Burn what has yet to vest and reset the optimiser of miners whose work does not replay.
+        """Burn what has yet to vest of miners whose work does not replay, and suspect them.
+
+        Their optimiser is reset, and their next rounds are all audited.
 
         Emits: AuditFailed, CoinSpent, CoinsBurned.
         """
@@ -403,6 +408,7 @@ class WeightsPallet(Pallet[WeightsSchema]):
                     self.storage.vestings.delete(ctx, key)
             self._bank.burn(ctx, self.module_addr, burned)
             self._runs.set_carried_optimiser(ctx, judged.run_id, uid, b"")
+            self._runs.set_suspect(ctx, judged.run_id, uid)
             ctx.emit(AuditFailed(judged.run_id, judged.index, uid, burned, evidence_hash))
 
     def _process_rewards(
@@ -459,24 +465,28 @@ class WeightsPallet(Pallet[WeightsSchema]):
     ) -> None:
         """Put a reward on the vesting list; one without wait is paid in this epoch.
 
+        A suspect's is held until its last suspected round is judged, together with what it earned
+        before that waits for the same round.
+
         Emits: RewardVesting.
         """
         seat = self._runs.get_participant(ctx, judged.run_id, uid)
         if seat is None:
             raise InvariantBroken(f"weights: uid {uid} of run {judged.run_id} earns without a seat")
-        release_round = judged.index + wait_rounds
+        release_round = max(judged.index + wait_rounds, seat.suspect_until_round - 1)
+        key = (judged.run_id, release_round, seat.participant_id)
+        waiting = self.storage.vestings.get(ctx, key)
         vesting = weights_pb2.Vesting(
             run_id=judged.run_id,
             uid=uid,
             participant_id=seat.participant_id,
             round_earned=judged.index,
             release_round=release_round,
-            amount_udsc=amount_udsc,
+            amount_udsc=amount_udsc + (0 if waiting is None else waiting.amount_udsc),
             coldkey=seat.coldkey,
         )
-        key = (judged.run_id, release_round, seat.participant_id)
         self.storage.vestings.set(ctx, key, vesting)
-        if wait_rounds:
+        if release_round > judged.index:
             ctx.emit(
                 RewardVesting(
                     judged.run_id, judged.index, uid, seat.coldkey, amount_udsc, release_round
@@ -522,7 +532,7 @@ class WeightsPallet(Pallet[WeightsSchema]):
                 uid=uid,
                 stake_udsc=stakes_udsc.get(uid, 0),
                 emission_udsc=earnings.get(uid, 0),
-                reason=reasons[uid][0] if uid in reasons else 0,
+                reason=MISMATCH if uid in mismatched else reasons.get(uid, (0, False))[0],
             )
             if output is not None:
                 fill_entry(entry, output, uid in mismatched)

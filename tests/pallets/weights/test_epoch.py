@@ -18,9 +18,11 @@ VALIDATORS = ("validator-0", "validator-1", "validator-2")
 MISMATCH = weights_pb2.REASON_CODE_REPLAY_MISMATCH
 
 
-def build_vesting_spec(audit_rate_ppm: int, num_rounds: int = 3) -> Any:
+def build_vesting_spec(audit_rate_ppm: int, num_rounds: int = 3, num_auditors: int = 3) -> Any:
     spec = build_spec(num_rounds=num_rounds)
     spec.judge.audit_rate_ppm = audit_rate_ppm
+    spec.judge.num_auditors = num_auditors
+    spec.judge.probation_rounds = 2
     return spec
 
 
@@ -170,6 +172,70 @@ def test_epoch__mismatch_needs_more_than_half_of_the_stake() -> None:
     events = chain.judge(1, {"validator-0": honest, "validator-1": accuser})
     assert not [e for e in events if isinstance(e, AuditFailed)]
     assert chain.get_seat(1, 0).optimiser_root != b""
+
+
+def test_epoch__only_auditors_say_whether_work_replays() -> None:
+    chain = TrainingChain()
+    chain.start_run(run_spec=build_vesting_spec(1_000_000, num_auditors=1))
+    chain.play_round(1)
+    request = rounds_pb2.QueryAuditTargetsRequest(run_id=1, round=0)
+    targets = chain.query("/descent.rounds.v1.Query/AuditTargets", request).targets
+    auditors = {target.uid: target.auditors[0] for target in targets}
+    weights = {0: 1, 1: 1, 2: 1}
+    judgements = {}
+    for name in VALIDATORS:
+        uid = chain.find_uid(1, name)
+        # miner 0's auditor has a case; miner 1 is accused by everybody who did not replay its work
+        accused = [0] if auditors[0] == uid else []
+        accused += [1] if auditors[1] != uid else []
+        judgements[name] = chain.build_judgement(
+            1, name, {u: w for u, w in weights.items() if u not in accused}, _accuse(accused)
+        )
+    events = chain.judge(1, judgements)
+    assert [e.uid for e in events if isinstance(e, AuditFailed)] == [0]
+    lines = chain.get_epoch(1, 0).entries
+    assert (lines[0].reason, lines[0].emission_udsc) == (MISMATCH, 0)
+
+
+def test_epoch__suspect_is_audited_and_its_reward_held() -> None:
+    chain = TrainingChain()
+    chain.start_run(run_spec=build_vesting_spec(1_000_000, num_rounds=6))
+    balance = chain.get_balance("miner-0")
+    chain.play_round(1)
+    judge_all(chain, {1: 1, 2: 1}, {0: MISMATCH})
+    seat = chain.get_seat(1, 0)
+    assert (seat.suspect_from_round, seat.suspect_until_round) == (2, 4)
+    for _ in range(2):  # rounds 1 and 2 replay, and the reward waits for round 3
+        chain.play_round(1)
+        judge_all(chain, {0: 1, 1: 1, 2: 1})
+    earned = sum(chain.get_epoch(1, index).entries[0].emission_udsc for index in (1, 2))
+    [vesting] = chain.get_vestings(1, 0)
+    assert (vesting.release_round, vesting.amount_udsc) == (3, earned)
+    assert chain.get_balance("miner-0") == balance
+    chain.play_round(1)
+    judge_all(chain, {1: 1, 2: 1}, {0: MISMATCH})
+    seat = chain.get_seat(1, 0)
+    assert (seat.suspect_from_round, seat.suspect_until_round) == (5, 7)
+    assert chain.get_vestings(1, 0) == []
+    assert chain.get_balance("miner-0") == balance
+
+
+def test_epoch__suspect_that_replays_is_paid_in_the_end() -> None:
+    chain = TrainingChain()
+    chain.start_run(run_spec=build_vesting_spec(1_000_000, num_rounds=6))
+    balance = chain.get_balance("miner-0")
+    chain.play_round(1)
+    judge_all(chain, {1: 1, 2: 1}, {0: MISMATCH})
+    for _ in range(3):
+        chain.play_round(1)
+        judge_all(chain, {0: 1, 1: 1, 2: 1})
+    earned = sum(chain.get_epoch(1, index).entries[0].emission_udsc for index in (1, 2, 3))
+    assert earned > 0
+    assert chain.get_balance("miner-0") == balance + earned
+
+
+def _accuse(uids: list[int]) -> dict[int, int]:
+    return dict.fromkeys(uids, MISMATCH)
 
 
 def test_epoch__late_and_missing_earn_nothing_whatever_is_said() -> None:

@@ -266,7 +266,7 @@ class Run(_message.Message):
     def __init__(self, id: _Optional[int] = ..., owner: _Optional[str] = ..., spec: _Optional[bytes] = ..., spec_hash: _Optional[bytes] = ..., status: _Optional[_Union[RunStatus, str]] = ..., created_height: _Optional[int] = ..., started_height: _Optional[int] = ..., current_round: _Optional[int] = ..., bounty_udsc: _Optional[int] = ..., burn_price_udsc: _Optional[int] = ..., burn_price_height: _Optional[int] = ..., num_participants: _Optional[int] = ...) -> None: ...
 
 class Participant(_message.Message):
-    __slots__ = ("run_id", "uid", "role", "coldkey", "hotkey", "endpoint", "registered_height", "registered_round", "optimiser_root", "rounds_paid", "total_paid_udsc", "last_paid_udsc", "incentive_u16", "dividends_u16", "participant_id")
+    __slots__ = ("run_id", "uid", "role", "coldkey", "hotkey", "endpoint", "registered_height", "registered_round", "optimiser_root", "rounds_paid", "total_paid_udsc", "last_paid_udsc", "incentive_u16", "dividends_u16", "participant_id", "suspect_from_round", "suspect_until_round")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     UID_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
@@ -282,6 +282,8 @@ class Participant(_message.Message):
     INCENTIVE_U16_FIELD_NUMBER: _ClassVar[int]
     DIVIDENDS_U16_FIELD_NUMBER: _ClassVar[int]
     PARTICIPANT_ID_FIELD_NUMBER: _ClassVar[int]
+    SUSPECT_FROM_ROUND_FIELD_NUMBER: _ClassVar[int]
+    SUSPECT_UNTIL_ROUND_FIELD_NUMBER: _ClassVar[int]
     run_id: int
     uid: int
     role: Role
@@ -297,7 +299,9 @@ class Participant(_message.Message):
     incentive_u16: int
     dividends_u16: int
     participant_id: int
-    def __init__(self, run_id: _Optional[int] = ..., uid: _Optional[int] = ..., role: _Optional[_Union[Role, str]] = ..., coldkey: _Optional[str] = ..., hotkey: _Optional[str] = ..., endpoint: _Optional[str] = ..., registered_height: _Optional[int] = ..., registered_round: _Optional[int] = ..., optimiser_root: _Optional[bytes] = ..., rounds_paid: _Optional[int] = ..., total_paid_udsc: _Optional[int] = ..., last_paid_udsc: _Optional[int] = ..., incentive_u16: _Optional[int] = ..., dividends_u16: _Optional[int] = ..., participant_id: _Optional[int] = ...) -> None: ...
+    suspect_from_round: int
+    suspect_until_round: int
+    def __init__(self, run_id: _Optional[int] = ..., uid: _Optional[int] = ..., role: _Optional[_Union[Role, str]] = ..., coldkey: _Optional[str] = ..., hotkey: _Optional[str] = ..., endpoint: _Optional[str] = ..., registered_height: _Optional[int] = ..., registered_round: _Optional[int] = ..., optimiser_root: _Optional[bytes] = ..., rounds_paid: _Optional[int] = ..., total_paid_udsc: _Optional[int] = ..., last_paid_udsc: _Optional[int] = ..., incentive_u16: _Optional[int] = ..., dividends_u16: _Optional[int] = ..., participant_id: _Optional[int] = ..., suspect_from_round: _Optional[int] = ..., suspect_until_round: _Optional[int] = ...) -> None: ...
 
 class Params(_message.Message):
     __slots__ = ("max_runs", "max_spec_bytes", "max_model_params", "min_bounty_udsc", "max_name_bytes", "max_endpoint_bytes")
