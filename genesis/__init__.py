@@ -6,7 +6,6 @@
 | `document.py` | `encode_document`      | canonical JSON, hash, export of a running state        |
 | `check.py`    | `check_document`       | says what is wrong with a genesis in one sentence      |
 | `devnet.py`   | `write_node_home`      | faucet, owner, validators, miners of a test mnemonic   |
-| `mnemonic.py` | `derive_account`       | BIP-39 and BIP-32, as little as genesis needs          |
 """
 
 import proto  # noqa: F401  (puts cosmos.* and tendermint.* on the path, before any submodule)

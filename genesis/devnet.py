@@ -17,9 +17,9 @@ from typing import Any
 
 from coincurve import PrivateKey
 
+from chain_client.mnemonic import account_path, compute_seed, derive_path
 from genesis.builder import GenesisBuilder
 from genesis.document import save_document
-from genesis.mnemonic import COIN_TYPE, compute_seed, derive_path
 from node.chain import CHAIN_ID
 from node.engine.keys import load_validator_key
 from node.onion import SEED_BYTES, OnionKeeper, save_seed
@@ -60,7 +60,7 @@ class DevnetAccount:
     @property
     def secret(self) -> bytes:
         """The published secp256k1 key, 32 bytes."""
-        return derive_path(get_devnet_seed(), f"m/44'/{COIN_TYPE}'/{self.index}'/0/0")
+        return derive_path(get_devnet_seed(), account_path(self.index))
 
     @property
     def addr(self) -> bytes:
@@ -82,7 +82,7 @@ def get_devnet_seed() -> bytes:
 @lru_cache(maxsize=256)
 def get_addr(index: int) -> bytes:
     """Get the address of an account index."""
-    secret = derive_path(get_devnet_seed(), f"m/44'/{COIN_TYPE}'/{index}'/0/0")
+    secret = derive_path(get_devnet_seed(), account_path(index))
     return compute_account_address(PrivateKey(secret).public_key.format(compressed=True))
 
 

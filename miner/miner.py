@@ -82,7 +82,7 @@ class Miner:
         work = await self.attacker.distort(self.follower, work, round_info, header)
         self._store(index, work, optimiser, root_in)
         await self._commit(round_info, work, root_in)
-        self.follower.store.prune(index, keep={state.optimiser_root(work.optimiser)})
+        self.follower.store.prune(index)
 
     def _train(
         self,

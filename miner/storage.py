@@ -111,17 +111,16 @@ class ParticipantStore:
         (self.path / f"{name}.json").unlink(missing_ok=True)
 
     # --------------------------------------------------------------------------------- ageing
-    def prune(self, current_round: int, keep: set[bytes]) -> None:
+    def prune(self, current_round: int) -> None:
         """Let go of states that no audit can ask for any more.
 
         Args:
             current_round: the round in work.
-            keep: roots still needed, whatever their age.
         """
         states_until = current_round - KEEP_ROUNDS
         checkpoints_until = current_round - KEEP_CHECKPOINTS
         notes = [(int(p.stem), p) for p in self._rounds.glob("*.json")]
-        needed = set(keep)
+        needed: set[bytes] = set()
         for index, path in notes:
             note = _read_note(path)
             if index > states_until:

@@ -252,7 +252,7 @@ class Validator:
             for old in [index for index in kept if index < round_index - KEPT_JUDGEMENTS]:
                 del kept[old]
         self.follower.store.remove_document(f"judgement-{round_index - KEPT_JUDGEMENTS}")
-        self.follower.store.prune(round_index, keep=set())
+        self.follower.store.prune(round_index)
 
 
 def _compute_commitment(judgement: w.Judgement, salt: bytes) -> bytes:

@@ -3,7 +3,7 @@
 | file                | holds            | duty                                             |
 |---------------------|------------------|--------------------------------------------------|
 | `embedded.py`       | `EmbeddedEngine` | one process orders blocks: handshake, step, loop |
-| `process.py`        | `run_engine`     | the node's own process                           |
+| `process.py`        | `run_engine`     | engine, state and control socket in one loop     |
 | `mempool.py`        | `Mempool`        | checked transactions that wait for a block       |
 | `blockstore.py`     | `BlockStore`     | blocks, results, validators, tx index            |
 | `validators.py`     | `ValidatorSet`   | the consensus set and its changes                |

@@ -32,6 +32,7 @@ from node.engine.errors import TxRefused
 logger = logging.getLogger(__name__)
 
 UNKNOWN_REQUEST_CODE = 6  # of codespace sdk
+STOP_WAIT_S = 1.0  # a client that does not read is cut off then
 BACKLOG_BYTES_MAX = 64 << 10  # a subscriber that reads slower than this misses heights
 
 
@@ -43,7 +44,7 @@ class ControlServer:
         self._path = get_socket_path(engine.home)
         self._server: asyncio.Server | None = None
         self._subscribers: dict[asyncio.StreamWriter, int] = {}
-        self._connections: set[asyncio.StreamWriter] = set()
+        self._connections: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
         engine.on_block(self._tell_subscribers)
 
     @property
@@ -66,14 +67,20 @@ class ControlServer:
         """Stop listening and end all connections."""
         if self._server is not None:
             self._server.close()
+            tasks = [task for task in self._connections.values() if task is not None]
             for writer in list(self._connections):
                 writer.close()
+            # Left to the end of the loop they would be cancelled, and asyncio would report that.
+            if tasks:
+                await asyncio.wait(tasks, timeout=STOP_WAIT_S)
+            for writer in list(self._connections):
+                writer.transport.abort()
             await self._server.wait_closed()
         self._path.unlink(missing_ok=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         splitter = FrameSplitter()
-        self._connections.add(writer)
+        self._connections[writer] = asyncio.current_task()
         try:
             while data := await reader.read(1 << 16):
                 for frame in splitter.feed(data):
@@ -84,7 +91,7 @@ class ControlServer:
         except OSError:
             pass  # the client is gone
         finally:
-            self._connections.discard(writer)
+            self._connections.pop(writer, None)
             self._subscribers.pop(writer, None)
             writer.close()
             with contextlib.suppress(OSError):

@@ -1,33 +1,20 @@
-"""The node's own process: state, application, embedded engine and control socket in one loop.
+"""State, application, embedded engine and control socket in one loop; `node.process` starts it.
 
-    python -m node.engine.process --home DIR [--block-interval-ms 500]
-
-Prints one line on stdout once the chain answers. Exit codes: 0 told to stop (SIGINT, SIGTERM),
-1 refused or failed, with the reason on stderr. A bug inside the application ends the process with
-its traceback: nothing half-done is committed.
+A bug inside the application ends the process with its traceback: nothing half-done is committed.
 """
 
-import argparse
 import asyncio
-import contextlib
-import logging
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from node.chain import build_chain
 from node.engine.control_server import ControlServer
-from node.engine.embedded import BLOCK_INTERVAL_S, EmbeddedEngine, EngineOptions
-from node.engine.errors import EngineError
+from node.engine.embedded import EmbeddedEngine, EngineOptions
 from node.runtime.application import VoteExtender
 from node.runtime.options import NodeOptions
-from node.runtime.storage import GenesisDataError
-from node.store.errors import StoreError
 from node.store.state import StateStore
-
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
 @contextmanager
@@ -84,33 +71,3 @@ async def run_engine(engine: EmbeddedEngine, on_ready: Callable[[], None] | None
         await server.stop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run a node's engine until it is told to stop; return the exit code."""
-    parser = argparse.ArgumentParser(description="Order blocks for one home directory.")
-    parser.add_argument("--home", type=Path, required=True, help="home directory of the node")
-    parser.add_argument(
-        "--block-interval-ms",
-        type=int,
-        default=round(1000 * BLOCK_INTERVAL_S),
-        help="from the start of one block to the start of the next",
-    )
-    parser.add_argument("--log-level", default="warning", help="debug, info, warning or error")
-    parsed = parser.parse_args(arguments)
-    logging.basicConfig(level=parsed.log_level.upper(), format=LOG_FORMAT)
-    options = EngineOptions(interval_s=parsed.block_interval_ms / 1000)
-    try:
-        with (
-            open_engine(parsed.home, options=options) as engine,
-            contextlib.suppress(KeyboardInterrupt),
-        ):
-            asyncio.run(run_engine(engine, lambda: print(f"ready {parsed.home}", flush=True)))
-    except (EngineError, StoreError, GenesisDataError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,24 +13,45 @@ import pytest
 
 from node.engine.blockstore import BlockStore
 from node.engine.control import ControlClient, get_socket_path
+from node.engine.errors import EngineUnreachable
 from node.store.state import StateStore
 from tests.engine.tiny_app import make_home
+from tests.support.devnet_node import find_port_offset
 
 APP_STATE: dict[str, object] = {"pallets": {}}
 
 
+def make_command(home: Path, port_offset: int) -> list[str]:
+    command = [sys.executable, "-m", "node.process", "--home", str(home)]
+    return [*command, "--block-interval-ms", "20", "--port-offset", str(port_offset)]
+
+
 @contextlib.contextmanager
 def running(home: Path) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "node.engine.process", "--home", str(home)]
-    command += ["--block-interval-ms", "20"]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline().startswith("ready"), process.stderr.read()
-            yield process
-        finally:
-            process.kill()
+    """Run a node; it answers on its control socket when this yields."""
+    log = home / "node.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            make_command(home, find_port_offset()), stdout=output, stderr=output, text=True
+        )
+    try:
+        deadline = time.monotonic() + 20
+        while not is_answering(home):
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.02)
+        yield process
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+def is_answering(home: Path) -> bool:
+    try:
+        with ControlClient(get_socket_path(home)) as client:
+            return client.get_status()["height"] > 0
+    except EngineUnreachable:
+        return False
 
 
 @pytest.fixture
@@ -56,12 +78,14 @@ def test_kill_and_go_on(home: Path) -> None:
 
 
 def test_stop_on_request(home: Path) -> None:
-    with running(home) as process:
-        with ControlClient(get_socket_path(home)) as client:
-            assert client.broadcast_tx(b"no transaction").code == 2
+    with running(home) as process, ControlClient(get_socket_path(home)) as client:
+        assert client.broadcast_tx(b"no transaction").code == 2
+        heights = client.follow_heights()  # a subscriber that is there to the end
+        next(heights)
         process.terminate()
         assert process.wait(timeout=10) == 0
     assert not get_socket_path(home).exists()
+    assert "Traceback" not in (home / "node.log").read_text()
 
 
 def test_memory(home: Path) -> None:
@@ -72,7 +96,7 @@ def test_memory(home: Path) -> None:
 
 
 def test_invalid_home(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "node.engine.process", "--home", str(tmp_path)]
+    command = make_command(tmp_path, find_port_offset())
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "initialise the home first" in done.stderr

@@ -8,7 +8,7 @@ from node.runtime.errors import ChainError
 
 
 class EmissionExhausted(ChainError):
-    """the emission of this block was taken already"""
+    """no more may be minted: the supply cap is reached"""
 
     codespace: ClassVar[str] = "mint"
     code = 2

@@ -1,8 +1,8 @@
-"""Mint: how much a block may bring into being, and who took it.
+"""Mint: how much a block may bring into being, and for whom.
 
-There is no inflation for its own sake: a block's emission exists only as far as a run takes it in
-that block, and what is not taken is never minted. Halvings follow issuance: at 1/2, 3/4, 7/8 of the
-supply cap. Coins in genesis count as issued; burning does not undo issuance.
+There is no inflation for its own sake: a block's emission exists only as far as runs earn it, and
+what nobody earns is never minted. Halvings follow issuance: at 1/2, 3/4, 7/8 of the supply cap.
+Coins in genesis count as issued; burning does not undo issuance.
 
 Invariants: issued is at most the cap and at least the supply of the base denomination.
 Source: DESIGN 4.4; `scoring/emission.py`.
@@ -14,9 +14,9 @@ from typing import Any
 
 from node.pallets.bank.types import BalancesMint
 from node.pallets.mint.errors import EmissionExhausted
-from node.pallets.mint.types import PPM, EmissionIssued, EmissionTaken, MintParams
+from node.pallets.mint.types import EmissionIssued, MintParams
 from node.runtime.addresses import encode_account
-from node.runtime.codecs import AMOUNT, ProtoCodec
+from node.runtime.codecs import AMOUNT
 from node.runtime.context import Context
 from node.runtime.errors import InvariantBroken, ensure
 from node.runtime.pallet import Pallet, invariant, query
@@ -31,7 +31,6 @@ class MintSchema(Schema):
 
     params = Item(0x00, "params", ParamsCodec(MintParams))
     issued_udsc = Item(0x01, "issued_udsc", AMOUNT)
-    taken: Item[Any] = Item(0x02, "taken", ProtoCodec(mint_pb2.Taken))
 
 
 class MintPallet(Pallet[MintSchema]):
@@ -45,7 +44,7 @@ class MintPallet(Pallet[MintSchema]):
     schema = MintSchema
     query_services = (mint_pb2.DESCRIPTOR.services_by_name["Query"],)
     errors = (EmissionExhausted,)
-    events = (EmissionTaken, EmissionIssued)
+    events = (EmissionIssued,)
 
     def __init__(self, bank: BalancesMint) -> None:
         super().__init__()
@@ -63,33 +62,6 @@ class MintPallet(Pallet[MintSchema]):
         params = self.get_params(ctx)
         issued = self.storage.issued_udsc.expect(ctx)
         return compute_block_emission(issued, params.initial_emission_udsc, params.supply_cap_udsc)
-
-    def take_block_emission(self, ctx: Context, recipient: bytes, share_ppm: int = PPM) -> int:
-        """Mint a share of this block's emission for an account.
-
-        Args:
-            share_ppm: parts per million of the block's emission, rounded down to a udsc. The shares
-                taken in one block sum to one million at most.
-        Returns: udsc minted.
-        Raises: EmissionExhausted.
-        Emits: EmissionTaken.
-        """
-        if not 0 <= share_ppm <= PPM:
-            raise ValueError(f"share_ppm = {share_ppm} is outside 0..{PPM}")
-        taken = self.storage.taken.get(ctx)
-        taken_ppm = taken.share_ppm if taken is not None and taken.height == ctx.height else 0
-        ensure(taken_ppm + share_ppm <= PPM, EmissionExhausted)
-        params = self.get_params(ctx)
-        issued = self.storage.issued_udsc.expect(ctx)
-        amount = self.get_block_emission(ctx) * share_ppm // PPM
-        amount = min(amount, params.supply_cap_udsc - issued)
-        entry = mint_pb2.Taken(height=ctx.height, share_ppm=taken_ppm + share_ppm)
-        self.storage.taken.set(ctx, entry)
-        if amount:
-            self.storage.issued_udsc.set(ctx, issued + amount)
-            self._bank.mint(ctx, recipient, amount)
-            ctx.emit(EmissionTaken(encode_account(recipient), amount, share_ppm))
-        return amount
 
     def get_unissued(self, ctx: Context) -> int:
         """Get what may still be minted before the cap, in udsc."""

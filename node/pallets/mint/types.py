@@ -11,7 +11,6 @@ from node.runtime.params import Params, bounded
 from proto.descent.mint.v1 import mint_pb2
 from scoring.emission import SUPPLY_CAP_UDSC
 
-PPM = 10**6
 DEFAULT_INITIAL_EMISSION_UDSC = 10**6
 """1 DSC a block: the first half of the supply takes 10.5 million blocks of work."""
 
@@ -24,15 +23,6 @@ class MintParams(Params):
 
     initial_emission_udsc: int = bounded(DEFAULT_INITIAL_EMISSION_UDSC, low=0, high=1_000 * 10**6)
     supply_cap_udsc: int = bounded(SUPPLY_CAP_UDSC, low=1, high=SUPPLY_CAP_UDSC)
-
-
-@dataclass(frozen=True)
-class EmissionTaken(Event):
-    """A share of the block's emission was minted for `recipient`."""
-
-    recipient: str
-    amount_udsc: int
-    share_ppm: int
 
 
 @dataclass(frozen=True)
@@ -51,11 +41,3 @@ class EmissionIssue(Protocol):
     def get_unissued(self, ctx: Context) -> int: ...
 
     def issue(self, ctx: Context, recipient: bytes, amount_udsc: int) -> None: ...
-
-
-class EmissionTake(Protocol):
-    """Take block emission. What nobody takes in a block is never minted."""
-
-    def get_block_emission(self, ctx: Context) -> int: ...
-
-    def take_block_emission(self, ctx: Context, recipient: bytes, share_ppm: int = PPM) -> int: ...

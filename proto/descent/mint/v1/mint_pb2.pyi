@@ -12,14 +12,6 @@ class Params(_message.Message):
     supply_cap_udsc: int
     def __init__(self, initial_emission_udsc: _Optional[int] = ..., supply_cap_udsc: _Optional[int] = ...) -> None: ...
 
-class Taken(_message.Message):
-    __slots__ = ("height", "share_ppm")
-    HEIGHT_FIELD_NUMBER: _ClassVar[int]
-    SHARE_PPM_FIELD_NUMBER: _ClassVar[int]
-    height: int
-    share_ppm: int
-    def __init__(self, height: _Optional[int] = ..., share_ppm: _Optional[int] = ...) -> None: ...
-
 class QueryParamsRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
