@@ -42,7 +42,7 @@ class OrdinaryGpt:
             for name, tensor in strip_prefix(state, PARAM_PREFIX).items()
         }
         half = model.head_dim // 2
-        rate = 10_000.0 ** (-torch.arange(half, dtype=torch.float64) / half)
+        rate = float(model.rotary_theta) ** (-torch.arange(half, dtype=torch.float64) / half)
         angle = torch.outer(torch.arange(model.context_length, dtype=torch.float64), rate)
         self._cos = angle.cos().to(device, dtype)
         self._sin = angle.sin().to(device, dtype)
@@ -114,9 +114,12 @@ def train_steps(
     )
     losses = []
     for step, batch in enumerate(batches, 1):
-        if optimiser.warmup_steps:
-            rate = optimiser.learning_rate * min(step / optimiser.warmup_steps, 1.0)
-            adamw.param_groups[0]["lr"] = rate
+        if optimiser.warmup_steps or optimiser.decay_steps:
+            warm = min(step / max(1, optimiser.warmup_steps), 1.0)
+            left = 1.0
+            if optimiser.decay_steps:
+                left = max(0, optimiser.decay_steps + 1 - step) / optimiser.decay_steps
+            adamw.param_groups[0]["lr"] = optimiser.learning_rate * warm * left
         loss = gpt.compute_mean_loss(batch)
         loss.backward()
         if optimiser.gradient_clip:

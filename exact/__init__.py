@@ -2,10 +2,13 @@
 
 errors.py      every refusal of this package
 config.py      ModelConfig, OptimiserConfig, read from a run spec
-program.py     operations, vector-Jacobian rules, training steps as static lists
+program.py     operations; programs as static lists
+gradients.py   vector-Jacobian rules, recomputation of activations
+step.py        training steps: accumulation over parts, optimiser
 families/      builders of programs and first weights
 backends/      numpy (the definition) and torch (the fast twin) execute programs
-elementary.py  exp2, log2 and rotary tables as fixed IEEE operations
+arithmetic.py  quantising, exact sums, exp2, log2, sigmoid: what definitions are made of
+elementary.py  constants of exp2 and log2, rotary tables
 counter.py     counter-based integers: the only randomness
 sampling.py    drawing a token with integers
 merkle.py      RFC 6962 tree, paths

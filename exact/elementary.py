@@ -23,6 +23,8 @@ EXP2_COEFFICIENTS = tuple(
 )
 # Exponents of softmax are clamped here: 2^-30 is below half a unit of the 2^-23 grid.
 EXP2_MIN = -30.0
+# In a sigmoid 2^-100 is nothing beside 1, and stays normal.
+SIGMOID_EXP2_MIN = -100.0
 # Softmax numerators are multiples of 2^-23, so their sums are exact integers.
 EXP2_GRID_BITS = 23
 
@@ -37,12 +39,15 @@ _DECIMAL_DIGITS = 40
 
 
 @lru_cache(maxsize=8)
-def compute_rotary_table(num_positions: int, head_dim: int) -> tuple[np.ndarray, np.ndarray]:
+def compute_rotary_table(
+    num_positions: int, head_dim: int, base: int = ROTARY_BASE
+) -> tuple[np.ndarray, np.ndarray]:
     """Compute cos and sin of position * base^(-2i / head_dim).
 
     Args:
         num_positions: rows of the table.
         head_dim: even width of one head; i runs over its first half.
+        base: theta, >= 2.
 
     Returns:
         (cos, sin), float32 [num_positions, head_dim / 2] each.
@@ -51,7 +56,7 @@ def compute_rotary_table(num_positions: int, head_dim: int) -> tuple[np.ndarray,
     cos = np.zeros((num_positions, half), np.float32)
     sin = np.zeros((num_positions, half), np.float32)
     with localcontext(Context(prec=_DECIMAL_DIGITS)):
-        log_base = Decimal(ROTARY_BASE).ln()
+        log_base = Decimal(base).ln()
         for i in range(half):
             step_cos, step_sin = _compute_cos_sin((-log_base * i / half).exp())
             c, s = Decimal(1), Decimal(0)

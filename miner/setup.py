@@ -48,9 +48,11 @@ class RunSetup:
 
         Raises:
             InvalidModel: the spec asks for a model this version cannot build.
+            UnfaithfulDevice: this device cannot do the spec's precision exactly.
             InvalidCodec: the spec's codec is out of bounds.
         """
         spec = runs_pb2.RunSpec.FromString(run.spec)
+        backend.ensure_precision(ModelConfig.from_spec(spec))
         return cls(run.id, spec, hashlib.sha256(run.spec).digest(), dataset, backend)
 
     # ----------------------------------------------------------------------------- computing
@@ -62,8 +64,13 @@ class RunSetup:
     @cached_property
     def program(self) -> Program:
         """The training step."""
+        work = self.spec.work
         return build_program(
-            self.model, OptimiserConfig.from_spec(self.spec), self.spec.work.batch_size
+            self.model,
+            OptimiserConfig.from_spec(self.spec),
+            work.batch_size,
+            work.num_parts or 1,
+            work.recompute,
         )
 
     @cached_property

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from exact.config import OptimiserConfig
+from exact.config import ACCUMULATOR_LIMIT, ModelConfig, OptimiserConfig
 from exact.elementary import compute_power
-from exact.errors import InvalidState, InvalidStep
+from exact.errors import InvalidState, InvalidStep, UnfaithfulDevice
 from exact.program import (
     LOGITS,
     LOSSES,
@@ -37,9 +37,11 @@ class Backend(ABC):
     Attributes:
         name: "numpy" or "torch".
         losses: float32 [steps], mean loss in nats of each step of the last `train_interval`.
+        largest_exact_dot: largest magnitude of an integer dot product that it computes exactly.
     """
 
     name: str
+    largest_exact_dot: int = ACCUMULATOR_LIMIT
 
     def __init__(self) -> None:
         """Prepare an executor without losses."""
@@ -156,6 +158,21 @@ class Backend(ABC):
             tokens.append(sample_token(logits, seed, index, top_k))
         return bytes(tokens[start:])
 
+    def ensure_precision(self, model: ModelConfig) -> None:
+        """Refuse a model whose products this device cannot do exactly, before anything is trained.
+
+        Args:
+            model: what is to be trained or evaluated.
+
+        Raises:
+            UnfaithfulDevice: a block's dot product is beyond every path of this device.
+        """
+        if model.largest_dot > self.largest_exact_dot:
+            raise UnfaithfulDevice(
+                f"backend {self.name} on this device multiplies exactly up to "
+                f"{self.largest_exact_dot}; the run's precision needs {model.largest_dot}"
+            )
+
     # ---------------------------------------------------------------------- what a backend brings
     @abstractmethod
     def _to_tensor(self, array: np.ndarray) -> Tensor:
@@ -253,6 +270,8 @@ def compute_adamw_constants(attributes: Attributes, step: int) -> dict[str, floa
     rate = config.learning_rate
     if step < config.warmup_steps:
         rate = rate * step / config.warmup_steps
+    if config.decay_steps:
+        rate = rate * max(0, config.decay_steps + 1 - step) / config.decay_steps
     constants = {
         "beta1": config.beta1,
         "one_minus_beta1": 1.0 - config.beta1,
@@ -266,7 +285,15 @@ def compute_adamw_constants(attributes: Attributes, step: int) -> dict[str, floa
     return {name: float(np.float32(value)) for name, value in constants.items()}
 
 
-_ADAMW_FIELDS = ("learning_rate", "beta1", "beta2", "epsilon", "weight_decay", "warmup_steps")
+_ADAMW_FIELDS = (
+    "learning_rate",
+    "beta1",
+    "beta2",
+    "epsilon",
+    "weight_decay",
+    "warmup_steps",
+    "decay_steps",
+)
 
 
 def _compute_mean_losses(nanonats: list[np.ndarray]) -> np.ndarray:

@@ -15,181 +15,25 @@ never reaches another value and is dropped when a state is hashed.
 
 import numpy as np
 
-from exact.backends.base import Backend, compute_adamw_constants
-from exact.elementary import (
-    EXP2_COEFFICIENTS,
-    EXP2_GRID_BITS,
-    EXP2_MIN,
-    LN_2,
-    LOG2_COEFFICIENTS,
-    LOG2_E,
-    SQRT_2,
-    compute_rotary_table,
+from exact.arithmetic import (
+    F32,
+    F64,
+    I64,
+    Array,
+    ensure_finite,
+    exp2_on_grid,
+    fixed_sum,
+    log2,
+    multiply,
+    sigmoid,
+    sum_weights,
+    to_grid,
 )
-from exact.errors import InvalidStep
+from exact.backends.base import Backend, compute_adamw_constants
+from exact.elementary import LN_2, LOG2_E, ROTARY_BASE, compute_rotary_table
 from exact.program import Attributes
 
-F32 = np.float32
-F64 = np.float64
-I64 = np.int64
-Array = np.ndarray
 Result = tuple[Array, ...]
-
-# Exponents of block maxima in a matmul: products of two scales stay normal, sums stay finite.
-MIN_BLOCK_EXPONENT = -55
-MAX_BLOCK_EXPONENT = 58
-# Terms of a fixed-point sum are integers of magnitude <= 2^22 relative to the largest term.
-SUM_BITS = 21
-MIN_SUM_EXPONENT = -100
-MAX_SUM_EXPONENT = 125
-
-
-# ------------------------------------------------------------------------------- the three rules
-def compute_exponent(largest: Array, low: int, high: int) -> Array:
-    """Compute floor(log2(largest)) from the exponent field, raised to `low`.
-
-    Args:
-        largest: non-negative float32.
-        low: smallest exponent returned; zero and subnormals end here.
-        high: largest exponent allowed.
-
-    Returns:
-        int32, same shape.
-
-    Raises:
-        InvalidStep: a NaN, an infinity, or an exponent above `high`.
-    """
-    exponent = (largest.view(np.int32) >> 23) - 127
-    if exponent.size and exponent.max() > high:
-        raise InvalidStep(f"a magnitude of 2^{exponent.max()} is beyond 2^{high}")
-    return np.maximum(exponent, low)
-
-
-def power_of_two(exponent: Array) -> Array:
-    """Build 2^exponent as float32 by writing the exponent field; -126 <= exponent <= 127."""
-    return ((exponent.astype(np.int32) + 127) << 23).view(F32)
-
-
-def quantise(x: Array, operand_max: int) -> tuple[Array, Array]:
-    """Quantise along the last axis with one power-of-two scale.
-
-    q = clamp(round_half_even(x / 2^s), -operand_max, operand_max) with
-    s = floor(log2(max |x|)) - (b - 1), operand_max = 2^b - 1.
-
-    Args:
-        x: float32 [.., block].
-        operand_max: largest |q|.
-
-    Returns:
-        (q, scale): int64 [.., block] and float32 [.., 1].
-
-    Raises:
-        InvalidStep: NaN, infinity, or a magnitude of 2^59 or more.
-    """
-    largest = np.abs(x).max(axis=-1, keepdims=True)
-    exponent = compute_exponent(largest, MIN_BLOCK_EXPONENT, MAX_BLOCK_EXPONENT)
-    exponent = exponent - (operand_max.bit_length() - 1)
-    q = np.rint(x * power_of_two(-exponent)).astype(I64)
-    return np.clip(q, -operand_max, operand_max), power_of_two(exponent)
-
-
-def multiply(a: Array, b: Array, operand_max: int, block_size: int) -> Array:
-    """Multiply A by B^T exactly per block of the contraction, adding blocks in ascending order.
-
-    Args:
-        a: float32 [.., M, K].
-        b: float32 [.., N, K].
-
-    Returns:
-        float32 [.., M, N].
-
-    Raises:
-        InvalidStep: an operand is out of range.
-    """
-    total = None
-    for start in range(0, a.shape[-1], block_size):
-        qa, scale_a = quantise(a[..., start : start + block_size], operand_max)
-        qb, scale_b = quantise(b[..., start : start + block_size], operand_max)
-        dot = np.matmul(qa, qb.swapaxes(-1, -2)).astype(F32)
-        block = dot * (scale_a * scale_b.swapaxes(-1, -2))
-        total = block if total is None else total + block
-    assert total is not None, "a contraction over nothing"
-    return total
-
-
-def to_grid(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:
-    """Round terms to integers relative to the largest magnitude along the axes.
-
-    Returns:
-        (t, grid): int64 like x, |t| <= 2^22, and the float32 power of two it counts.
-
-    Raises:
-        InvalidStep: NaN, infinity, or a magnitude of 2^126 or more.
-    """
-    largest = np.abs(x).max(axis=axes, keepdims=True)
-    exponent = compute_exponent(largest, MIN_SUM_EXPONENT, MAX_SUM_EXPONENT) - SUM_BITS
-    # |x| / grid <= 2^22 and both are float32, so the float64 quotient is exact.
-    quotient = x.astype(F64) / power_of_two(exponent).astype(F64)
-    return np.rint(quotient).astype(I64), power_of_two(exponent)
-
-
-def fixed_sum(x: Array, axes: tuple[int, ...]) -> Array:
-    """Sum float32 terms on a grid: exact integers, one rounding; axes are kept with length 1.
-
-    Raises:
-        InvalidStep: NaN, infinity, or a magnitude of 2^126 or more.
-    """
-    terms, grid = to_grid(x, axes)
-    return terms.sum(axis=axes, keepdims=True).astype(F32) * grid
-
-
-# ------------------------------------------------------------------------------------- functions
-def exp2_on_grid(y: Array) -> Array:
-    """Compute 2^y for y <= 0 as a multiple of 2^-23.
-
-    Args:
-        y: float32; -inf gives 0.
-
-    Returns:
-        float32 in [0, 1].
-    """
-    clamped = np.maximum(y, F32(EXP2_MIN))
-    whole = np.rint(clamped)
-    part = clamped - whole
-    poly = np.full_like(part, EXP2_COEFFICIENTS[-1])
-    for coefficient in (*EXP2_COEFFICIENTS[-2::-1], 1.0):
-        poly = poly * part
-        poly = poly + F32(coefficient)
-    value = poly * power_of_two(whole.astype(np.int32))
-    units = np.rint(value * F32(2.0**EXP2_GRID_BITS))
-    return np.asarray(units * F32(2.0**-EXP2_GRID_BITS), dtype=F32)
-
-
-def log2(x: Array) -> Array:
-    """Compute log2 of normal float64 values x >= 1 by single float64 operations."""
-    bits = x.view(I64)
-    exponent = (bits >> 52) - 1023
-    mantissa = ((bits & ((1 << 52) - 1)) | (1023 << 52)).view(F64)
-    is_high = mantissa > SQRT_2
-    mantissa = np.where(is_high, mantissa * 0.5, mantissa)
-    exponent = exponent + is_high
-    t = (mantissa - 1.0) / (mantissa + 1.0)
-    square = t * t
-    series = np.full_like(t, LOG2_COEFFICIENTS[-1])
-    for coefficient in LOG2_COEFFICIENTS[-2::-1]:
-        series = series * square
-        series = series + coefficient
-    return np.asarray(series * t + exponent.astype(F64))
-
-
-def ensure_finite(x: Array) -> None:
-    """Refuse NaN and infinity.
-
-    Raises:
-        InvalidStep: one is there.
-    """
-    if not np.isfinite(x).all():
-        raise InvalidStep("a NaN or an infinity")
 
 
 class NumpyBackend(Backend):
@@ -233,6 +77,18 @@ class NumpyBackend(Backend):
         """Compute (2 max(x, 0)) dy."""
         return ((np.maximum(x, F32(0)) * F32(2)) * dy,)
 
+    def op_silu_gate(self, attributes: Attributes, gate: Array, up: Array) -> Result:
+        """Compute (gate * sigmoid(gate)) * up."""
+        return ((gate * sigmoid(gate)) * up,)
+
+    def op_silu_gate_grad(
+        self, attributes: Attributes, da: Array, gate: Array, up: Array
+    ) -> Result:
+        """Compute dgate = (da * up) * (s * (gate * (1 - s) + 1)) and dup = da * (gate * s)."""
+        s = sigmoid(gate)
+        slope = s * (gate * (F32(1) - s) + F32(1))
+        return (da * up) * slope, da * (gate * s)
+
     # ------------------------------------------------------------------------------------- norms
     def op_rms_norm(self, attributes: Attributes, x: Array) -> Result:
         """Compute y = x * inverse, inverse = 1 / sqrt(sum(x^2) * (1/C) + epsilon)."""
@@ -247,6 +103,15 @@ class NumpyBackend(Backend):
         mean = fixed_sum(dy * y, (-1,)) * F32(1.0 / y.shape[-1])
         return ((dy - y * mean) * inverse,)
 
+    def op_gain(self, attributes: Attributes, y: Array, weight: Array) -> Result:
+        """Multiply every row by the weights."""
+        return (y * weight,)
+
+    def op_gain_grad(self, attributes: Attributes, dz: Array, y: Array) -> Result:
+        """Sum dz * y over the rows, a fixed-point sum a column."""
+        product = (dz * y).reshape(-1, y.shape[-1])
+        return (fixed_sum(product, (0,))[0],)
+
     # ------------------------------------------------------------------------------------ matmul
     def op_matmul(self, attributes: Attributes, a: Array, b: Array) -> Result:
         """Compute A * B^T; see `multiply`."""
@@ -255,7 +120,8 @@ class NumpyBackend(Backend):
             a, b = a.reshape(-1, a.shape[-1]), b.reshape(-1, b.shape[-1])
         a = a.swapaxes(-1, -2) if attributes["a_k_first"] else a
         b = b.swapaxes(-1, -2) if attributes["b_k_first"] else b
-        c = multiply(a, b, self._model.operand_max, self._model.block_size)
+        sizes = (int(attributes[name]) for name in ("a_max", "b_max", "block_size"))
+        c = multiply(a, b, *sizes)
         if attributes["flatten"] and not attributes["a_k_first"]:
             c = c.reshape(*lead, c.shape[-1])
         return (c,)
@@ -286,16 +152,28 @@ class NumpyBackend(Backend):
         heads = int(attributes["num_heads"])
         return (dx.reshape(batch, length, heads, width // heads).transpose(0, 2, 1, 3),)
 
+    def op_repeat_heads(self, attributes: Attributes, x: Array) -> Result:
+        """Give every group of `repeats` query heads its head of keys or values."""
+        return (np.repeat(x, int(attributes["repeats"]), axis=1),)
+
+    def op_repeat_heads_grad(self, attributes: Attributes, dy: Array) -> Result:
+        """Add the gradients of a group's heads, in ascending order."""
+        repeats = int(attributes["repeats"])
+        total = dy[:, 0::repeats]
+        for index in range(1, repeats):
+            total = total + dy[:, index::repeats]
+        return (total,)
+
     def op_rotate(self, attributes: Attributes, x: Array) -> Result:
         """Turn the pair (x_i, x_(i + D/2)) at position t by the table's angle."""
-        cos, sin = compute_rotary_table(x.shape[-2], x.shape[-1])
+        cos, sin = _get_rotary_table(attributes, x)
         first, second = np.split(x, 2, axis=-1)
         turned = (first * cos - second * sin, second * cos + first * sin)
         return (np.concatenate(turned, axis=-1),)
 
     def op_rotate_grad(self, attributes: Attributes, dy: Array) -> Result:
         """Turn back."""
-        cos, sin = compute_rotary_table(dy.shape[-2], dy.shape[-1])
+        cos, sin = _get_rotary_table(attributes, dy)
         first, second = np.split(dy, 2, axis=-1)
         turned = (first * cos + second * sin, second * cos - first * sin)
         return (np.concatenate(turned, axis=-1),)
@@ -308,19 +186,13 @@ class NumpyBackend(Backend):
         largest = y.max(axis=-1, keepdims=True)
         ensure_finite(largest)
         weights = exp2_on_grid(y - largest)
-        return (weights / self._sum_weights(weights).astype(F32),)
+        return (weights / sum_weights(weights).astype(F32),)
 
     def op_causal_softmax_grad(self, attributes: Attributes, dp: Array, p: Array) -> Result:
         """Compute (p * (dp - sum(dp * p))) * scale."""
         product = dp * p
         total = fixed_sum(product, (-1,))
         return (((dp - total) * p) * F32(attributes["scale"]),)
-
-    @staticmethod
-    def _sum_weights(weights: Array) -> Array:
-        """Sum multiples of 2^-23 exactly; float64 holds every such sum of up to 2^30 terms."""
-        units = (weights.astype(F64) * 2.0**EXP2_GRID_BITS).astype(I64)
-        return units.sum(axis=-1, keepdims=True).astype(F64) * 2.0**-EXP2_GRID_BITS
 
     # -------------------------------------------------------------------------------------- loss
     def op_cross_entropy(self, attributes: Attributes, logits: Array, targets: Array) -> Result:
@@ -332,17 +204,27 @@ class NumpyBackend(Backend):
         largest = y.max(axis=-1, keepdims=True)
         ensure_finite(largest)
         weights = exp2_on_grid(y - largest)
-        total = self._sum_weights(weights)
+        total = sum_weights(weights)
         gap = largest.astype(F64) - np.take_along_axis(y, targets[..., None], -1).astype(F64)
         nanonats = np.rint(((log2(total) + gap) * LN_2) * 1e9).astype(I64)
         return nanonats[..., 0], weights / total.astype(F32)
 
     def op_cross_entropy_grad(self, attributes: Attributes, p: Array, targets: Array) -> Result:
-        """Compute (p - onehot) * (1 / number of tokens)."""
+        """Compute (p - onehot) * (1 / number of tokens of all parts of the step)."""
         gradient = p.copy()
         at_target = np.take_along_axis(p, targets[..., None], -1) - F32(1)
         np.put_along_axis(gradient, targets[..., None], at_target, -1)
-        return (gradient * F32(1.0 / targets.size),)
+        return (gradient * F32(1.0 / (targets.size * int(attributes.get("parts", 1)))),)
+
+    # ------------------------------------------------------------------------------ accumulation
+    def op_take_sequences(self, attributes: Attributes, x: Array) -> Result:
+        """Take `count` sequences from the first on."""
+        first = int(attributes["first"])
+        return (x[first : first + int(attributes["count"])],)
+
+    def op_join_sequences(self, attributes: Attributes, *parts: Array) -> Result:
+        """Put sequences together again."""
+        return (np.concatenate(parts),)
 
     # --------------------------------------------------------------------------------- optimiser
     def op_advance(self, attributes: Attributes, step: Array) -> Result:
@@ -371,3 +253,8 @@ class NumpyBackend(Backend):
         root = np.sqrt(v) * c["root_scale"] + c["epsilon"]
         update = (m * c["rate"]) / root
         return param * c["keep"] - update, m, v
+
+
+def _get_rotary_table(attributes: Attributes, x: Array) -> tuple[Array, Array]:
+    theta = int(attributes.get("theta", ROTARY_BASE))
+    return compute_rotary_table(x.shape[-2], x.shape[-1], theta)

@@ -3,7 +3,8 @@
 What makes it equal is written in `numpy_backend.py`; how it is made fast:
 
 - quantised operands keep their scale, so an ordinary fp32 product of a block is exact: every
-  partial sum is an integer below 2^24 times one power of two;
+  partial sum is an integer of at most 2^24 times one power of two; where operands are wider, the
+  product runs in float64 and is rounded once;
 - rounding to a grid is (x + c) - c with c = 1.5 * 2^23 grid units: two exact-by-construction adds;
 - integer sums run in float64, where every partial sum is an integer below 2^53;
 - parameters and moments are flat, so the optimiser is one pass.
@@ -23,12 +24,15 @@ import numpy as np
 import torch
 
 from exact.backends.base import Backend, compute_adamw_constants
+from exact.config import FLOAT32_ACCUMULATOR_LIMIT
 from exact.elementary import (
     EXP2_COEFFICIENTS,
     EXP2_MIN,
     LN_2,
     LOG2_COEFFICIENTS,
     LOG2_E,
+    ROTARY_BASE,
+    SIGMOID_EXP2_MIN,
     SQRT_2,
     compute_rotary_table,
 )
@@ -96,19 +100,33 @@ class TorchBackend(Backend):
             torch.zeros(1, device=self.device)
         except (RuntimeError, AssertionError) as error:
             raise UnfaithfulDevice(f"no torch device {device!r}: {error}") from error
-        self._tables: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
+        self._tables: dict[tuple[int, int, int], tuple[Tensor, Tensor]] = {}
         self._masks: dict[int, Tensor] = {}
         self._ensure_exact_products()
 
     def _ensure_exact_products(self) -> None:
-        """Multiply saturated operands, whose sums need all 24 bits."""
-        rng = np.random.Generator(np.random.Philox(0))
-        a = rng.choice([-511, 511], (64, 64))
-        b = rng.integers(-511, 512, (64, 64))
-        a[0], b[0] = 511, 511
-        product = self._to_tensor(a.astype(np.float32)) @ self._to_tensor(b.astype(np.float32)).T
-        if not np.array_equal(self._to_numpy(product).astype(np.int64), a @ b.T):
+        """Multiply saturated operands, whose sums need all bits of an accumulator.
+
+        Raises:
+            UnfaithfulDevice: products in float32 are not exact.
+        """
+        if not self._is_exact(511, 511, torch.float32):
             raise UnfaithfulDevice(f"fp32 products on {self.device} are not exact")
+        if not self._is_exact(32_767, 1_023, torch.float64):
+            _log.warning("fp64 products on %s are not exact: operands up to 2^9", self.device)
+            self.largest_exact_dot = FLOAT32_ACCUMULATOR_LIMIT
+
+    def _is_exact(self, a_max: int, b_max: int, dtype: torch.dtype) -> bool:
+        rng = np.random.Generator(np.random.Philox(0))
+        a = rng.choice([-a_max, a_max], (64, 64))
+        b = rng.integers(-b_max, b_max + 1, (64, 64))
+        a[0], b[0] = a_max, b_max
+        try:
+            left, right = (self._to_tensor(x.astype(np.float32)).to(dtype) for x in (a, b))
+            product = self._to_numpy(left @ right.T)
+        except (RuntimeError, TypeError):
+            return False
+        return np.array_equal(product.astype(np.int64), a @ b.T)
 
     # ------------------------------------------------------------------------------------ moving
     def _to_tensor(self, array: np.ndarray) -> Tensor:
@@ -178,25 +196,20 @@ class TorchBackend(Backend):
         return {name: part.view(shape) for (name, shape), part in items}
 
     # --------------------------------------------------------------------------- the three rules
-    def _quantise(self, x: Tensor, dim: int) -> Tensor:
+    @staticmethod
+    def _quantise(x: Tensor, dim: int, operand_max: int) -> Tensor:
         """Round x to integers times its blocks' scales; dim is the block's axis."""
-        limit_factor, magic_factor = self._factors
+        scale = 2.0 ** (1 - operand_max.bit_length()) / _RANGE_SCALE
         power = x.abs().amax(dim, keepdim=True).view(torch.int32)
         power = power.bitwise_and_(_EXPONENT_MASK).view(torch.float32)
         power = power.mul_(_RANGE_SCALE).clamp_min_(_RANGE_FLOOR)
-        limit, magic = power * limit_factor, power * magic_factor
+        limit, magic = power * (operand_max * scale), power * (_ROUND * scale)
         q = torch.minimum(x, limit)
         q = torch.maximum(q, limit.neg_(), out=q)
         return q.add_(magic).sub_(magic)
 
-    def _begin(self, program: Program) -> None:
-        super()._begin(program)
-        scale = 2.0 ** -(program.model.operand_bits - 1) / _RANGE_SCALE
-        self._factors = (program.model.operand_max * scale, _ROUND * scale)
-
-    def _get_blocks(self, x: Tensor, k_first: bool) -> list[Tensor]:
+    def _get_blocks(self, x: Tensor, k_first: bool, operand_max: int, size: int) -> list[Tensor]:
         """Quantise an operand and cut it into blocks of [.., rows, block]."""
-        size = self._model.block_size
         length = x.shape[-2] if k_first else x.shape[-1]
         whole = length - length % size
         blocks: list[Tensor] = []
@@ -204,15 +217,16 @@ class TorchBackend(Backend):
         if whole:
             head = x.narrow(dim, 0, whole)
             if whole == size:
-                blocks.append(self._quantise(head, dim))
+                blocks.append(self._quantise(head, dim, operand_max))
             elif k_first:
-                q = self._quantise(head.unflatten(-2, (-1, size)), -2)
+                q = self._quantise(head.unflatten(-2, (-1, size)), -2, operand_max)
                 blocks.extend(q.unbind(-3))
             else:
-                q = self._quantise(head.unflatten(-1, (-1, size)), -1)
+                q = self._quantise(head.unflatten(-1, (-1, size)), -1, operand_max)
                 blocks.extend(q.unbind(-2))
         if whole < length:
-            blocks.append(self._quantise(x.narrow(dim, whole, length - whole), dim))
+            rest = x.narrow(dim, whole, length - whole)
+            blocks.append(self._quantise(rest, dim, operand_max))
         return [q.transpose(-1, -2) for q in blocks] if k_first else blocks
 
     @staticmethod
@@ -227,9 +241,9 @@ class TorchBackend(Backend):
         return terms.sum(-1, keepdim=True, dtype=torch.float64).float()
 
     @staticmethod
-    def _exp2_on_grid(y: Tensor) -> Tensor:
-        """Compute 2^y on the 2^-23 grid; y is overwritten."""
-        y.clamp_min_(EXP2_MIN)
+    def _exp2(y: Tensor, lowest: float) -> Tensor:
+        """Compute 2^max(y, lowest); y is overwritten."""
+        y.clamp_min_(lowest)
         shifted = y + _ROUND
         y.sub_(shifted - _ROUND)
         poly = y * EXP2_COEFFICIENTS[-1]
@@ -237,7 +251,16 @@ class TorchBackend(Backend):
             poly.add_(coefficient).mul_(y)
         poly.add_(1.0)
         bits = shifted.view(torch.int32).bitwise_left_shift_(23).add_(_ONE_BITS)
-        return poly.mul_(bits.view(torch.float32)).add_(1.0).sub_(1.0)
+        return poly.mul_(bits.view(torch.float32))
+
+    def _exp2_on_grid(self, y: Tensor) -> Tensor:
+        """Compute 2^y on the 2^-23 grid; y is overwritten."""
+        return self._exp2(y, EXP2_MIN).add_(1.0).sub_(1.0)
+
+    def _sigmoid(self, x: Tensor) -> Tensor:
+        power = self._exp2(x.abs().mul_(LOG2_E).neg_(), SIGMOID_EXP2_MIN)
+        numerator = torch.where(x >= 0, 1.0, power)
+        return numerator.div_(power.add_(1.0))
 
     @staticmethod
     def _log2(x: Tensor) -> Tensor:
@@ -285,6 +308,18 @@ class TorchBackend(Backend):
         """See the definition."""
         return (torch.relu(x).mul_(2.0).mul_(dy),)
 
+    def op_silu_gate(self, attributes: Attributes, gate: Tensor, up: Tensor) -> Result:
+        """See the definition."""
+        return (self._sigmoid(gate).mul_(gate).mul_(up),)
+
+    def op_silu_gate_grad(
+        self, attributes: Attributes, da: Tensor, gate: Tensor, up: Tensor
+    ) -> Result:
+        """See the definition."""
+        s = self._sigmoid(gate)
+        slope = torch.ones_like(s).sub_(s).mul_(gate).add_(1.0).mul_(s)
+        return (da * up).mul_(slope), s.mul_(gate).mul_(da)
+
     # ------------------------------------------------------------------------------------- norms
     def op_rms_norm(self, attributes: Attributes, x: Tensor) -> Result:
         """See the definition."""
@@ -300,6 +335,16 @@ class TorchBackend(Backend):
         product = y * mean
         return (torch.sub(dy, product, out=product).mul_(inverse),)
 
+    def op_gain(self, attributes: Attributes, y: Tensor, weight: Tensor) -> Result:
+        """See the definition."""
+        return (y * weight,)
+
+    def op_gain_grad(self, attributes: Attributes, dz: Tensor, y: Tensor) -> Result:
+        """See the definition."""
+        product = (dz * y).flatten(0, -2)
+        terms = self._to_grid(product, product.abs().amax(0, keepdim=True))
+        return (terms.sum(0, dtype=torch.float64).float(),)
+
     # ------------------------------------------------------------------------------------ matmul
     def op_matmul(self, attributes: Attributes, a: Tensor, b: Tensor) -> Result:
         """See the definition."""
@@ -308,10 +353,15 @@ class TorchBackend(Backend):
         if flatten:
             a, b = a.flatten(0, -2), b.flatten(0, -2)
         total: Tensor | None = None
-        left = self._get_blocks(a, a_k_first)
-        right = self._get_blocks(b, bool(attributes["b_k_first"]))
+        a_max, b_max = int(attributes["a_max"]), int(attributes["b_max"])
+        size = int(attributes["block_size"])
+        is_wide = a_max * b_max * size > FLOAT32_ACCUMULATOR_LIMIT
+        left = self._get_blocks(a, a_k_first, a_max, size)
+        right = self._get_blocks(b, bool(attributes["b_k_first"]), b_max, size)
         for block_a, block_b in zip(left, right, strict=True):
-            product = torch.matmul(block_a, block_b.transpose(-1, -2))
+            if is_wide:
+                block_a, block_b = block_a.double(), block_b.double()
+            product = torch.matmul(block_a, block_b.transpose(-1, -2)).float()
             total = product if total is None else total.add_(product)
         assert total is not None, "a contraction over nothing"
         if flatten and not a_k_first:
@@ -340,22 +390,34 @@ class TorchBackend(Backend):
         parts = dx.unflatten(-1, (int(attributes["num_heads"]), -1))
         return (parts.transpose(1, 2).contiguous(),)
 
+    def op_repeat_heads(self, attributes: Attributes, x: Tensor) -> Result:
+        """See the definition."""
+        return (x.repeat_interleave(int(attributes["repeats"]), dim=1),)
+
+    def op_repeat_heads_grad(self, attributes: Attributes, dy: Tensor) -> Result:
+        """See the definition."""
+        repeats = int(attributes["repeats"])
+        total = dy[:, 0::repeats].clone()
+        for index in range(1, repeats):
+            total.add_(dy[:, index::repeats])
+        return (total,)
+
     def op_rotate(self, attributes: Attributes, x: Tensor) -> Result:
         """See the definition."""
-        cos, sin = self._get_table(x)
+        cos, sin = self._get_table(attributes, x)
         first, second = x.chunk(2, -1)
         crossed = torch.cat([second.neg(), first], -1).mul_(sin)
         return ((x * cos).add_(crossed),)
 
     def op_rotate_grad(self, attributes: Attributes, dy: Tensor) -> Result:
         """See the definition."""
-        cos, sin = self._get_table(dy)
+        cos, sin = self._get_table(attributes, dy)
         first, second = dy.chunk(2, -1)
         crossed = torch.cat([second, first.neg()], -1).mul_(sin)
         return ((dy * cos).add_(crossed),)
 
-    def _get_table(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        key = (x.shape[-2], x.shape[-1])
+    def _get_table(self, attributes: Attributes, x: Tensor) -> tuple[Tensor, Tensor]:
+        key = (x.shape[-2], x.shape[-1], int(attributes.get("theta", ROTARY_BASE)))
         if key not in self._tables:
             cos, sin = (self._to_tensor(part) for part in compute_rotary_table(*key))
             self._tables[key] = (torch.cat([cos, cos], -1), torch.cat([sin, sin], -1))
@@ -396,7 +458,16 @@ class TorchBackend(Backend):
         """See the definition."""
         index = targets[..., None]
         gradient = p.scatter(-1, index, p.gather(-1, index).sub_(1.0))
-        return (gradient.mul_(_round(1.0 / targets.numel())),)
+        return (gradient.mul_(_round(1.0 / (targets.numel() * int(attributes.get("parts", 1))))),)
+
+    # ------------------------------------------------------------------------------ accumulation
+    def op_take_sequences(self, attributes: Attributes, x: Tensor) -> Result:
+        """See the definition."""
+        return (x.narrow(0, int(attributes["first"]), int(attributes["count"])),)
+
+    def op_join_sequences(self, attributes: Attributes, *parts: Tensor) -> Result:
+        """See the definition."""
+        return (torch.cat(parts),)
 
     # --------------------------------------------------------------------------------- optimiser
     def op_advance(self, attributes: Attributes, step: Tensor) -> Result:

@@ -1,14 +1,16 @@
 """Model families: builders of programs and of first weights.
 
-gpt.py    decoder-only transformer on bytes or tokens (RMSNorm, rotary attention, ReLU^2)
+gpt.py      decoder-only transformer on bytes or tokens (RMSNorm, rotary attention, ReLU^2)
+llama.py    Llama (RMSNorm with gain, rotary attention with grouped queries, SwiGLU)
+parts.py    pieces of forward lists that families share
 """
 
 import numpy as np
 
 from exact.config import ModelConfig, OptimiserConfig
 from exact.errors import InvalidModel
-from exact.families import gpt
-from exact.program import Program
+from exact.families import gpt, llama
+from exact.program import LOSSES, Op, Program
 from exact.state import (
     ADAM_M_PREFIX,
     ADAM_T_NAME,
@@ -18,33 +20,66 @@ from exact.state import (
     State,
     strip_prefix,
 )
+from exact.step import build_step_ops
 
 __all__ = [
     "ModelConfig",
     "OptimiserConfig",
     "Program",
     "build_program",
+    "compute_param_shapes",
     "count_params",
     "fresh_optimiser",
     "init_params",
 ]
 
 
-def build_program(model: ModelConfig, optimiser: OptimiserConfig, batch_size: int) -> Program:
-    """Build the program of a model.
+_FAMILIES = {"gpt": gpt, "llama": llama}
+
+
+def build_program(
+    model: ModelConfig,
+    optimiser: OptimiserConfig,
+    batch_size: int,
+    num_parts: int = 1,
+    recompute: bool = False,
+) -> Program:
+    """Build the evaluation and the training step of a model.
 
     Args:
         model: its family names the builder.
         optimiser: AdamW's numbers.
         batch_size: sequences a training step, >= 1.
+        num_parts: parts a batch is cut into; their gradients are accumulated.
+        recompute: make a layer's activations again in the backward pass; the same bits.
 
     Raises:
-        InvalidModel: unknown family or no sequences.
+        InvalidModel: no sequences, or parts of different sizes.
     """
-    _ensure_family(model)
     if batch_size < 1:
         raise InvalidModel(f"batch_size = {batch_size} is below 1")
-    return gpt.build_program(model, optimiser, batch_size)
+    if num_parts < 1 or batch_size % num_parts:
+        raise InvalidModel(f"batch_size = {batch_size} is no multiple of {num_parts} parts")
+    shapes = compute_param_shapes(model)
+    segments = _FAMILIES[model.family].build_forward(model)
+    forward_ops = [op for segment in segments for op in segment]
+    last = forward_ops[-1]
+    evaluate_ops = (*forward_ops[:-1], Op(last.kind, last.inputs, (LOSSES, ""), last.attributes))
+    return Program(
+        model=model,
+        optimiser=optimiser,
+        batch_size=batch_size,
+        param_shapes=shapes,
+        evaluate_ops=evaluate_ops,
+        step_ops=build_step_ops(
+            segments, list(shapes), model, optimiser, batch_size, num_parts, recompute
+        ),
+    )
+
+
+def compute_param_shapes(model: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Return parameter name (no prefix) -> shape, in name order."""
+    return _FAMILIES[model.family].compute_param_shapes(model)
 
 
 def init_params(model: ModelConfig, seed: int) -> State:
@@ -56,12 +91,8 @@ def init_params(model: ModelConfig, seed: int) -> State:
 
     Returns:
         `param/<name>` -> float32 array.
-
-    Raises:
-        InvalidModel: unknown family.
     """
-    _ensure_family(model)
-    return gpt.init_params(model, seed)
+    return _FAMILIES[model.family].init_params(model, seed)
 
 
 def fresh_optimiser(params: State) -> State:
@@ -82,10 +113,4 @@ def fresh_optimiser(params: State) -> State:
 
 def count_params(model: ModelConfig) -> int:
     """Count a model's parameters."""
-    _ensure_family(model)
-    return sum(int(np.prod(shape)) for shape in gpt.compute_param_shapes(model).values())
-
-
-def _ensure_family(model: ModelConfig) -> None:
-    if model.family != "gpt":
-        raise InvalidModel(f"unknown model family {model.family!r}")
+    return sum(int(np.prod(shape)) for shape in compute_param_shapes(model).values())

@@ -14,12 +14,18 @@ import math
 
 import numpy as np
 
-from exact.config import ModelConfig, OptimiserConfig
+from exact.config import DEFAULT_NORM_EPSILON_PPB, ModelConfig, to_float32
 from exact.counter import compute_normal, derive_key
-from exact.program import LOGITS, LOSSES, TARGETS, TOKENS, Op, Program, build_step_ops
+from exact.families.parts import (
+    build_attention_core,
+    build_cross_entropy,
+    build_linear,
+    build_norm,
+)
+from exact.program import LOGITS, TOKENS, Op
 from exact.state import PARAM_PREFIX, State
 
-NORM_EPSILON = float(np.float32(1e-6))
+NORM_EPSILON = to_float32(DEFAULT_NORM_EPSILON_PPB)
 EMBEDDING_STD = 0.5
 # Logits of a tied head begin with this standard deviation: 0.8 learned fastest of 0.16 .. 1.2.
 TIED_LOGIT_STD = 0.8
@@ -65,80 +71,50 @@ def _get_std(model: ModelConfig, name: str) -> float:
     return 1.0 / math.sqrt(model.d_model)
 
 
-def build_program(model: ModelConfig, optimiser: OptimiserConfig, batch_size: int) -> Program:
-    """Build the evaluation and the training step.
-
-    Args:
-        model: the shape.
-        optimiser: AdamW's numbers.
-        batch_size: sequences a training step.
-    """
-    shapes = compute_param_shapes(model)
-    forward_ops = _build_forward(model)
-    last = forward_ops[-1]
-    evaluate_ops = (*forward_ops[:-1], Op(last.kind, last.inputs, (LOSSES, ""), last.attributes))
-    return Program(
-        model=model,
-        optimiser=optimiser,
-        batch_size=batch_size,
-        param_shapes=shapes,
-        evaluate_ops=evaluate_ops,
-        step_ops=build_step_ops(forward_ops, list(shapes), optimiser),
-    )
-
-
-def _build_forward(model: ModelConfig) -> list[Op]:
+def build_forward(model: ModelConfig) -> list[list[Op]]:
+    """Build the forward list: embedding, one segment a layer, head."""
     table = PARAM_PREFIX + "embedding"
     vocab = {"vocab_size": model.vocab_size}
-    ops = [Op("embed", (TOKENS, table), ("x0",), vocab)]
+    segments = [[Op("embed", (TOKENS, table), ("x0",), vocab)]]
     x = "x0"
     for i in range(model.num_layers):
-        x = _append_attention(ops, model, f"layer{i:04d}", x)
-        x = _append_mlp(ops, f"layer{i:04d}", x)
-    ops.append(_build_norm(x, "final"))
+        layer = f"layer{i:04d}"
+        attention = _build_attention(model, layer, x)
+        mlp = _build_mlp(model, layer, attention[-1].outputs[0])
+        segments.append(attention + mlp)
+        x = mlp[-1].outputs[0]
     head = table if model.tied_head else PARAM_PREFIX + "head"
-    ops.append(_build_linear("final/y", head, LOGITS))
-    ops.append(Op("cross_entropy", (LOGITS, TARGETS), (LOSSES, "probabilities")))
-    return ops
+    segments.append(
+        [
+            build_norm(model, x, "final"),
+            build_linear(model, "final/y", head, LOGITS),
+            build_cross_entropy(),
+        ]
+    )
+    return segments
 
 
-def _append_attention(ops: list[Op], model: ModelConfig, layer: str, x: str) -> str:
+def _build_attention(model: ModelConfig, layer: str, x: str) -> list[Op]:
     at = f"{layer}/attention"
     head = {"num_heads": model.num_heads}
-    scale = {"scale": float(np.float32(1.0 / math.sqrt(model.head_dim)))}
-    batched = {"a_k_first": False, "b_k_first": False, "flatten": False}
-    ops += [
-        _build_norm(x, at),
-        _build_linear(f"{at}/y", f"{PARAM_PREFIX}{layer}/attention_in", f"{at}/qkv"),
+    return [
+        build_norm(model, x, at),
+        build_linear(model, f"{at}/y", f"{PARAM_PREFIX}{layer}/attention_in", f"{at}/qkv"),
         Op("split_heads", (f"{at}/qkv",), (f"{at}/q0", f"{at}/k0", f"{at}/v"), head),
         Op("rotate", (f"{at}/q0",), (f"{at}/q",)),
         Op("rotate", (f"{at}/k0",), (f"{at}/k",)),
-        Op("matmul", (f"{at}/q", f"{at}/k"), (f"{at}/scores",), batched),
-        Op("causal_softmax", (f"{at}/scores",), (f"{at}/p",), scale),
-        Op("matmul", (f"{at}/p", f"{at}/v"), (f"{at}/o",), {**batched, "b_k_first": True}),
-        Op("merge_heads", (f"{at}/o",), (f"{at}/merged",), head),
-        _build_linear(f"{at}/merged", f"{PARAM_PREFIX}{layer}/attention_out", f"{at}/out"),
+        *build_attention_core(model, at, f"{at}/q", f"{at}/k", f"{at}/v"),
+        build_linear(model, f"{at}/merged", f"{PARAM_PREFIX}{layer}/attention_out", f"{at}/out"),
         Op("add", (x, f"{at}/out"), (f"{at}/x",)),
     ]
-    return f"{at}/x"
 
 
-def _append_mlp(ops: list[Op], layer: str, x: str) -> str:
+def _build_mlp(model: ModelConfig, layer: str, x: str) -> list[Op]:
     at = f"{layer}/mlp"
-    ops += [
-        _build_norm(x, at),
-        _build_linear(f"{at}/y", f"{PARAM_PREFIX}{layer}/mlp_in", f"{at}/h"),
+    return [
+        build_norm(model, x, at),
+        build_linear(model, f"{at}/y", f"{PARAM_PREFIX}{layer}/mlp_in", f"{at}/h"),
         Op("relu_square", (f"{at}/h",), (f"{at}/a",)),
-        _build_linear(f"{at}/a", f"{PARAM_PREFIX}{layer}/mlp_out", f"{at}/out"),
+        build_linear(model, f"{at}/a", f"{PARAM_PREFIX}{layer}/mlp_out", f"{at}/out"),
         Op("add", (x, f"{at}/out"), (f"{at}/x",)),
     ]
-    return f"{at}/x"
-
-
-def _build_norm(x: str, at: str) -> Op:
-    return Op("rms_norm", (x,), (f"{at}/y", f"{at}/inverse"), {"epsilon": NORM_EPSILON})
-
-
-def _build_linear(x: str, weight: str, y: str) -> Op:
-    attributes = {"a_k_first": False, "b_k_first": False, "flatten": True}
-    return Op("matmul", (x, weight), (y,), attributes)

@@ -14,6 +14,7 @@ CLIPPED = OptimiserConfig(
     warmup_steps=3,
     gradient_clip=to_float32(300_000_000),
 )
+DECAYED = OptimiserConfig(learning_rate=to_float32(10_000_000), decay_steps=3)
 PLAIN = OptimiserConfig(learning_rate=to_float32(8_000_000))
 
 # Name -> (model, optimiser, batch size); chosen so that widths, lengths and token counts are
@@ -65,6 +66,67 @@ CASES: dict[str, tuple[ModelConfig, OptimiserConfig, int]] = {
         ),
         PLAIN,
         4,
+    ),
+    "gpt-fast": (
+        ModelConfig(
+            vocab_size=61,
+            context_length=80,
+            d_model=48,
+            num_layers=1,
+            num_heads=2,
+            mlp_ratio=2,
+            operand_max=127,
+            softmax_max=32_767,
+        ),
+        CLIPPED,
+        2,
+    ),
+    "llama": (
+        ModelConfig(
+            family="llama",
+            vocab_size=256,
+            context_length=20,
+            d_model=32,
+            num_layers=2,
+            num_heads=4,
+            num_kv_heads=2,
+            mlp_width=56,
+            tied_head=False,
+        ),
+        DECAYED,
+        3,
+    ),
+    "llama-tied": (
+        ModelConfig(
+            family="llama",
+            vocab_size=41,
+            context_length=70,
+            d_model=40,
+            num_layers=1,
+            num_heads=2,
+            mlp_ratio=2,
+            rotary_theta=500_000,
+            norm_epsilon=to_float32(10_000),
+        ),
+        CLIPPED,
+        2,
+    ),
+    "llama-fast": (
+        ModelConfig(
+            family="llama",
+            vocab_size=37,
+            context_length=72,
+            d_model=72,
+            num_layers=1,
+            num_heads=6,
+            num_kv_heads=2,
+            mlp_width=100,
+            tied_head=False,
+            operand_max=127,
+            softmax_max=32_767,
+        ),
+        CLIPPED,
+        2,
     ),
 }
 

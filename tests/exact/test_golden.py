@@ -1,8 +1,9 @@
 """Golden traces: both backends, thread counts and instruction sets give the published roots.
 
 `tests/vectors/exact/traces.json` maps a case of `helpers.CASES` to the interval-state roots after
-0, 1, 2 ... steps, the losses' float32 bytes and the sequence losses. Made by the definition; it
-changes only with the definition, which every run on the chain depends on.
+0, 1, 2 ... steps, the losses' float32 bytes and the sequence losses; `long_traces.json` maps one
+case of each family to its roots after 0, 50 ... 200 steps. Made by the definition; they change only
+with the definition, which every run on the chain depends on.
 """
 
 import json
@@ -25,7 +26,11 @@ from tests.exact.helpers import CASES, build_case
 
 ROOT = Path(__file__).parents[2]
 VECTORS = ROOT / "tests/vectors/exact/traces.json"
+LONG_VECTORS = ROOT / "tests/vectors/exact/long_traces.json"
 NUM_STEPS = 3
+LONG_CASES = ("untied-clipped", "llama")
+NUM_LONG_STEPS = 200
+LONG_INTERVAL = 50
 
 
 def compute_trace(backend: Backend, name: str) -> dict[str, Any]:
@@ -43,6 +48,23 @@ def compute_trace(backend: Backend, name: str) -> dict[str, Any]:
         "losses": losses.hex(),
         "nanonats": [int(total) for total in sums],
     }
+
+
+def compute_long_trace(backend: Backend, name: str) -> list[str]:
+    program, state, batches = build_case(*CASES[name], num_steps=NUM_LONG_STEPS)
+    roots = [interval_root(state).hex()]
+    for start in range(0, NUM_LONG_STEPS, LONG_INTERVAL):
+        state = backend.train_interval(program, state, batches[start : start + LONG_INTERVAL])
+        roots.append(interval_root(state).hex())
+    return roots
+
+
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+@pytest.mark.parametrize("name", LONG_CASES)
+def test_long_trace(name: str, backend: str) -> None:
+    golden = json.loads(LONG_VECTORS.read_text())[name]
+    assert len(set(golden)) == 1 + NUM_LONG_STEPS // LONG_INTERVAL
+    assert compute_long_trace(load_backend(backend), name) == golden
 
 
 @pytest.mark.parametrize("backend", ["numpy", "torch"])
@@ -86,11 +108,16 @@ ENVIRONMENTS = {
 }
 
 SCRIPT = """
-import sys, warnings
+import json, sys, warnings
 warnings.simplefilter("ignore")
 from exact import probe
 from exact.backends import load_backend
-print(probe.ensure_faithful(load_backend(sys.argv[1])).hex())
+from tests.exact.test_golden import compute_long_trace, compute_trace
+backend = load_backend(sys.argv[1])
+root = probe.ensure_faithful(backend).hex()
+short = {name: compute_trace(backend, name) for name in ("gpt-fast", "llama-tied", "llama-fast")}
+long = compute_long_trace(backend, "llama")
+print(json.dumps([root, short, long]))
 """
 
 
@@ -108,7 +135,11 @@ def test_other_instruction_sets(name: str) -> None:
     )
     assert done.returncode == 0, done.stderr
     golden = compute_trace_root([bytes.fromhex(r) for r in probe.GOLDEN_STEP_ROOTS])
-    assert done.stdout.split()[-1] == golden.hex()
+    root, short, long = json.loads(done.stdout.splitlines()[-1])
+    assert root == golden.hex()
+    assert long == json.loads(LONG_VECTORS.read_text())["llama"]
+    vectors = json.loads(VECTORS.read_text())
+    assert short == {name: vectors[name] for name in short}
 
 
 def write_vectors() -> None:
@@ -117,6 +148,8 @@ def write_vectors() -> None:
     traces = {name: compute_trace(backend, name) for name in CASES}
     VECTORS.parent.mkdir(parents=True, exist_ok=True)
     VECTORS.write_text(json.dumps(traces, indent=1) + "\n")
+    longs = {name: compute_long_trace(backend, name) for name in LONG_CASES}
+    LONG_VECTORS.write_text(json.dumps(longs, indent=1) + "\n")
 
 
 if __name__ == "__main__":

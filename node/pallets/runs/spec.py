@@ -20,7 +20,7 @@ from node.runtime.errors import ensure, refuse
 from proto.descent.runs.v1 import runs_pb2
 
 HASH_BYTES = 32
-FAMILIES = ("gpt",)
+FAMILIES = ("gpt", "llama")
 VERIFICATIONS = ("exact",)
 SECTIONS = (
     "model",
@@ -37,8 +37,20 @@ SECTIONS = (
 )
 PPB = 10**9
 PPM = 10**6
-ACCUMULATOR_LIMIT = 2**24
-"""Integers up to this are exact in float32."""
+ACCUMULATOR_LIMIT = 2**31 - 1
+"""A block's integer dot product fits an int32."""
+OPERAND_ROLES = ("weight_max", "activation_max", "gradient_max", "softmax_max")
+ROLE_PAIRS = (
+    ("activation_max", "weight_max"),
+    ("activation_max", "activation_max"),
+    ("gradient_max", "weight_max"),
+    ("gradient_max", "activation_max"),
+    ("softmax_max", "weight_max"),
+    ("softmax_max", "activation_max"),
+    ("softmax_max", "gradient_max"),
+)
+"""Roles that meet in a product."""
+LLAMA_FIELDS = ("num_kv_heads", "mlp_width", "rotary_theta", "norm_epsilon_ppb")
 MAX_BLOCKS = 10**6
 MAX_ROUNDS = 10**6
 MAX_SEATS = 4096
@@ -46,14 +58,22 @@ MAX_SEATS = 4096
 MAX_UDSC = 21 * 10**12
 
 BOUNDS: tuple[tuple[str, int, int], ...] = (
-    ("model.vocab_size", 2, 65_536),
+    ("model.vocab_size", 2, 262_144),
     ("model.context_length", 2, 8_192),
     ("model.d_model", 8, 8_192),
     ("model.num_layers", 1, 128),
     ("model.num_heads", 1, 128),
     ("model.mlp_ratio", 1, 16),
-    ("precision.operand_max", 3, 2_047),
+    ("model.num_kv_heads", 0, 128),
+    ("model.mlp_width", 0, 65_536),
+    ("model.rotary_theta", 0, 10**9),
+    ("model.norm_epsilon_ppb", 0, 10**6),
+    ("precision.operand_max", 3, 32_767),
     ("precision.block_size", 1, 1_024),
+    ("precision.weight_max", 0, 32_767),
+    ("precision.activation_max", 0, 32_767),
+    ("precision.gradient_max", 0, 32_767),
+    ("precision.softmax_max", 0, 32_767),
     ("inner.learning_rate_ppb", 1, PPB),
     ("inner.beta1_ppb", 0, PPB - 1),
     ("inner.beta2_ppb", 0, PPB - 1),
@@ -61,6 +81,7 @@ BOUNDS: tuple[tuple[str, int, int], ...] = (
     ("inner.weight_decay_ppb", 0, PPB),
     ("inner.warmup_steps", 0, 10**6),
     ("inner.gradient_clip_ppb", 0, 1_000 * PPB),
+    ("inner.decay_steps", 0, 10**9),
     ("outer.learning_rate_ppb", 1, 10 * PPB),
     ("codec.chunk_size", 16, 65_536),
     ("codec.top_k", 1, 65_536),
@@ -68,6 +89,7 @@ BOUNDS: tuple[tuple[str, int, int], ...] = (
     ("work.inner_steps", 1, 10_000),
     ("work.batch_size", 1, 4_096),
     ("work.interval_steps", 1, 10_000),
+    ("work.num_parts", 0, 4_096),
     ("data.num_train_bytes", 1, 2**50),
     ("data.num_heldout_bytes", 1, 2**50),
     ("timeline.commit_blocks", 1, MAX_BLOCKS),
@@ -125,6 +147,8 @@ def parse_spec(raw: bytes, params: RunsParams) -> Any:
     ensure_bounds(spec)
     ensure_hashes(spec)
     ensure_consistent(spec)
+    ensure_family(spec.model)
+    ensure_precision(spec.precision)
     ensure_model_fits(spec.model, params)
     ensure_data_suffices(spec)
     return spec
@@ -144,11 +168,16 @@ def compute_spec_hash(raw: bytes) -> bytes:
 def compute_num_model_params(model: Any) -> int:
     """Compute how many numbers a model has.
 
-    Embedding and head, then four attention and two feed-forward matrices a layer.
-    Source: `exact/families/gpt.py`; a test compares the two.
+    Embedding and head, then attention and feed-forward matrices a layer; llama has gains too.
+    Source: `exact/families/`; a test compares the two.
     """
     width = model.d_model
     embeddings = model.vocab_size * width * (1 if model.tied_head else 2)
+    if model.family == "llama":
+        hidden = model.mlp_width or model.mlp_ratio * width
+        kv_width = width // model.num_heads * (model.num_kv_heads or model.num_heads)
+        layer = 2 * width * width + 2 * kv_width * width + 3 * hidden * width + 2 * width
+        return int(embeddings + model.num_layers * layer + width)
     layer = 4 * width * width + 2 * model.mlp_ratio * width * width
     return int(embeddings + model.num_layers * layer)
 
@@ -241,8 +270,7 @@ def ensure_consistent(spec: Any) -> None:
     Raises: SpecRefused.
     """
     timeline, membership, work = spec.timeline, spec.membership, spec.work
-    model, operand_max = spec.model, spec.precision.operand_max
-    block_size = spec.precision.block_size
+    model = spec.model
     judging = timeline.judge_commit_blocks + timeline.judge_reveal_blocks
     working = timeline.commit_blocks + timeline.attest_blocks
     rules = (
@@ -262,13 +290,9 @@ def ensure_consistent(spec: Any) -> None:
             f"2 * model.num_heads = {2 * model.num_heads}",
         ),
         (
-            operand_max & (operand_max + 1) == 0,
-            f"precision.operand_max = {operand_max} is not 2**b - 1",
-        ),
-        (
-            operand_max**2 * block_size <= ACCUMULATOR_LIMIT,
-            f"precision.operand_max = {operand_max} squared times block_size = {block_size} is "
-            f"above {ACCUMULATOR_LIMIT}, what a float32 accumulator holds exactly",
+            work.batch_size % (work.num_parts or 1) == 0,
+            f"work.batch_size = {work.batch_size} is not a multiple of "
+            f"work.num_parts = {work.num_parts}",
         ),
         (
             spec.codec.top_k <= spec.codec.chunk_size,
@@ -298,6 +322,48 @@ def ensure_consistent(spec: Any) -> None:
     )
     for holds, detail in rules:
         ensure(holds, SpecRefused, detail)
+
+
+def ensure_family(model: Any) -> None:
+    """Refuse fields that the family does not have, and head counts that do not fit.
+
+    Raises: SpecRefused.
+    """
+    if model.family == "gpt":
+        for name in LLAMA_FIELDS:
+            value = getattr(model, name)
+            ensure(value == 0, SpecRefused, f"model.{name} = {value} is only for family llama")
+        return
+    kv_heads = model.num_kv_heads or model.num_heads
+    ensure(
+        model.num_heads % kv_heads == 0,
+        SpecRefused,
+        f"model.num_heads = {model.num_heads} is not a multiple of model.num_kv_heads = {kv_heads}",
+    )
+    theta = model.rotary_theta
+    ensure(theta != 1, SpecRefused, "model.rotary_theta = 1, the bounds are 2..1000000000, or 0")
+
+
+def ensure_precision(precision: Any) -> None:
+    """Refuse operands that are not 2^b - 1, or whose block product is beyond an int32.
+
+    Raises: SpecRefused.
+    """
+    largest = {name: getattr(precision, name) or precision.operand_max for name in OPERAND_ROLES}
+    for name, value in (("operand_max", precision.operand_max), *sorted(largest.items())):
+        ensure(
+            value & (value + 1) == 0 and value >= 3,
+            SpecRefused,
+            f"precision.{name} = {value} is not 2**b - 1",
+        )
+    for a, b in ROLE_PAIRS:
+        product = largest[a] * largest[b] * precision.block_size
+        ensure(
+            product <= ACCUMULATOR_LIMIT,
+            SpecRefused,
+            f"precision.{a} * {b} * block_size = {product} is above {ACCUMULATOR_LIMIT}, what an "
+            f"int32 accumulator holds",
+        )
 
 
 def ensure_model_fits(model: Any, params: RunsParams) -> None:

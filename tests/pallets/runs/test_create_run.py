@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from exact.config import ModelConfig
-from exact.families.gpt import compute_param_shapes
+from exact.families import compute_param_shapes
 from node.pallets.runs.errors import (
     BountyTooSmall,
     SpecNotCanonical,
@@ -90,7 +90,7 @@ def test_invalid_bounds(chain: TrainingChain, path: str, low: int, high: int) ->
 @pytest.mark.parametrize(
     ("path", "value", "detail"),
     [
-        ("model.family", "rnn", "model.family = 'rnn', supported: gpt"),
+        ("model.family", "rnn", "model.family = 'rnn', supported: gpt, llama"),
         ("verification", "trust", "verification = 'trust', supported: exact"),
         ("incentive.variant", 0, "incentive.variant = 0, supported"),
         ("name", "", "name has 0 bytes"),
@@ -102,7 +102,16 @@ def test_invalid_bounds(chain: TrainingChain, path: str, low: int, high: int) ->
         ("work.interval_steps", 3, "work.inner_steps = 8 is not a multiple"),
         ("model.num_heads", 3, "model.d_model = 16 is not a multiple"),
         ("precision.operand_max", 510, "is not 2[*][*]b - 1"),
-        ("precision.block_size", 65, "above 16777216"),
+        ("precision.softmax_max", 510, "precision.softmax_max = 510 is not 2[*][*]b - 1"),
+        ("precision.softmax_max", 1, "precision.softmax_max = 1 is not"),
+        (
+            "precision.activation_max",
+            8_191,
+            r"activation_max \* activation_max \* block_size = 4293918784 is above 2147483647",
+        ),
+        ("model.num_kv_heads", 1, "model.num_kv_heads = 1 is only for family llama"),
+        ("model.rotary_theta", 500_000, "only for family llama"),
+        ("work.num_parts", 3, "work.batch_size = 8 is not a multiple of work.num_parts = 3"),
         ("codec.top_k", 4097, "codec.top_k = 4097 is above codec.chunk_size = 4096"),
         ("membership.max_accepted", 9, "above membership.max_participants = 8"),
         ("membership.min_miners", 7, r"min_miners \+ min_validators = 9"),
@@ -122,10 +131,22 @@ def test_invalid_spec(chain: TrainingChain, path: str, value: Any, detail: str) 
     chain.assert_noop(build_create(encode_spec(spec)), SpecRefused, detail)
 
 
+def test_invalid_llama_heads(chain: TrainingChain) -> None:
+    spec = build_spec()
+    spec.model.family = "llama"
+    spec.model.num_kv_heads = 3
+    chain.assert_noop(build_create(encode_spec(spec)), SpecRefused, "num_kv_heads = 3")
+
+
+@pytest.mark.parametrize("family", ["gpt", "llama", "llama-grouped"])
 @pytest.mark.parametrize("tied_head", [False, True])
-def test_num_model_params__equals_the_program(tied_head: bool) -> None:
+def test_num_model_params__equals_the_program(tied_head: bool, family: str) -> None:
     spec = build_spec()
     spec.model.tied_head = tied_head
+    spec.model.family = family.removesuffix("-grouped")
+    if family == "llama-grouped":
+        spec.model.num_kv_heads = spec.model.num_heads // 2
+        spec.model.mlp_width = 20
     shapes = compute_param_shapes(ModelConfig.from_spec(spec))
     total = sum(math.prod(shape) for shape in shapes.values())
     assert compute_num_model_params(spec.model) == total

@@ -42,7 +42,7 @@ ROLE_MINER: Role
 ROLE_VALIDATOR: Role
 
 class ModelSpec(_message.Message):
-    __slots__ = ("family", "vocab_size", "context_length", "d_model", "num_layers", "num_heads", "mlp_ratio", "tied_head")
+    __slots__ = ("family", "vocab_size", "context_length", "d_model", "num_layers", "num_heads", "mlp_ratio", "tied_head", "num_kv_heads", "mlp_width", "rotary_theta", "norm_epsilon_ppb")
     FAMILY_FIELD_NUMBER: _ClassVar[int]
     VOCAB_SIZE_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_LENGTH_FIELD_NUMBER: _ClassVar[int]
@@ -51,6 +51,10 @@ class ModelSpec(_message.Message):
     NUM_HEADS_FIELD_NUMBER: _ClassVar[int]
     MLP_RATIO_FIELD_NUMBER: _ClassVar[int]
     TIED_HEAD_FIELD_NUMBER: _ClassVar[int]
+    NUM_KV_HEADS_FIELD_NUMBER: _ClassVar[int]
+    MLP_WIDTH_FIELD_NUMBER: _ClassVar[int]
+    ROTARY_THETA_FIELD_NUMBER: _ClassVar[int]
+    NORM_EPSILON_PPB_FIELD_NUMBER: _ClassVar[int]
     family: str
     vocab_size: int
     context_length: int
@@ -59,18 +63,30 @@ class ModelSpec(_message.Message):
     num_heads: int
     mlp_ratio: int
     tied_head: bool
-    def __init__(self, family: _Optional[str] = ..., vocab_size: _Optional[int] = ..., context_length: _Optional[int] = ..., d_model: _Optional[int] = ..., num_layers: _Optional[int] = ..., num_heads: _Optional[int] = ..., mlp_ratio: _Optional[int] = ..., tied_head: bool = ...) -> None: ...
+    num_kv_heads: int
+    mlp_width: int
+    rotary_theta: int
+    norm_epsilon_ppb: int
+    def __init__(self, family: _Optional[str] = ..., vocab_size: _Optional[int] = ..., context_length: _Optional[int] = ..., d_model: _Optional[int] = ..., num_layers: _Optional[int] = ..., num_heads: _Optional[int] = ..., mlp_ratio: _Optional[int] = ..., tied_head: bool = ..., num_kv_heads: _Optional[int] = ..., mlp_width: _Optional[int] = ..., rotary_theta: _Optional[int] = ..., norm_epsilon_ppb: _Optional[int] = ...) -> None: ...
 
 class PrecisionSpec(_message.Message):
-    __slots__ = ("operand_max", "block_size")
+    __slots__ = ("operand_max", "block_size", "weight_max", "activation_max", "gradient_max", "softmax_max")
     OPERAND_MAX_FIELD_NUMBER: _ClassVar[int]
     BLOCK_SIZE_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_MAX_FIELD_NUMBER: _ClassVar[int]
+    ACTIVATION_MAX_FIELD_NUMBER: _ClassVar[int]
+    GRADIENT_MAX_FIELD_NUMBER: _ClassVar[int]
+    SOFTMAX_MAX_FIELD_NUMBER: _ClassVar[int]
     operand_max: int
     block_size: int
-    def __init__(self, operand_max: _Optional[int] = ..., block_size: _Optional[int] = ...) -> None: ...
+    weight_max: int
+    activation_max: int
+    gradient_max: int
+    softmax_max: int
+    def __init__(self, operand_max: _Optional[int] = ..., block_size: _Optional[int] = ..., weight_max: _Optional[int] = ..., activation_max: _Optional[int] = ..., gradient_max: _Optional[int] = ..., softmax_max: _Optional[int] = ...) -> None: ...
 
 class InnerOptimiserSpec(_message.Message):
-    __slots__ = ("learning_rate_ppb", "beta1_ppb", "beta2_ppb", "epsilon_ppb", "weight_decay_ppb", "warmup_steps", "gradient_clip_ppb")
+    __slots__ = ("learning_rate_ppb", "beta1_ppb", "beta2_ppb", "epsilon_ppb", "weight_decay_ppb", "warmup_steps", "gradient_clip_ppb", "decay_steps")
     LEARNING_RATE_PPB_FIELD_NUMBER: _ClassVar[int]
     BETA1_PPB_FIELD_NUMBER: _ClassVar[int]
     BETA2_PPB_FIELD_NUMBER: _ClassVar[int]
@@ -78,6 +94,7 @@ class InnerOptimiserSpec(_message.Message):
     WEIGHT_DECAY_PPB_FIELD_NUMBER: _ClassVar[int]
     WARMUP_STEPS_FIELD_NUMBER: _ClassVar[int]
     GRADIENT_CLIP_PPB_FIELD_NUMBER: _ClassVar[int]
+    DECAY_STEPS_FIELD_NUMBER: _ClassVar[int]
     learning_rate_ppb: int
     beta1_ppb: int
     beta2_ppb: int
@@ -85,7 +102,8 @@ class InnerOptimiserSpec(_message.Message):
     weight_decay_ppb: int
     warmup_steps: int
     gradient_clip_ppb: int
-    def __init__(self, learning_rate_ppb: _Optional[int] = ..., beta1_ppb: _Optional[int] = ..., beta2_ppb: _Optional[int] = ..., epsilon_ppb: _Optional[int] = ..., weight_decay_ppb: _Optional[int] = ..., warmup_steps: _Optional[int] = ..., gradient_clip_ppb: _Optional[int] = ...) -> None: ...
+    decay_steps: int
+    def __init__(self, learning_rate_ppb: _Optional[int] = ..., beta1_ppb: _Optional[int] = ..., beta2_ppb: _Optional[int] = ..., epsilon_ppb: _Optional[int] = ..., weight_decay_ppb: _Optional[int] = ..., warmup_steps: _Optional[int] = ..., gradient_clip_ppb: _Optional[int] = ..., decay_steps: _Optional[int] = ...) -> None: ...
 
 class OuterOptimiserSpec(_message.Message):
     __slots__ = ("learning_rate_ppb",)
@@ -104,14 +122,18 @@ class CodecSpec(_message.Message):
     def __init__(self, chunk_size: _Optional[int] = ..., top_k: _Optional[int] = ..., feedback_ppb: _Optional[int] = ...) -> None: ...
 
 class WorkSpec(_message.Message):
-    __slots__ = ("inner_steps", "batch_size", "interval_steps")
+    __slots__ = ("inner_steps", "batch_size", "interval_steps", "num_parts", "recompute")
     INNER_STEPS_FIELD_NUMBER: _ClassVar[int]
     BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
     INTERVAL_STEPS_FIELD_NUMBER: _ClassVar[int]
+    NUM_PARTS_FIELD_NUMBER: _ClassVar[int]
+    RECOMPUTE_FIELD_NUMBER: _ClassVar[int]
     inner_steps: int
     batch_size: int
     interval_steps: int
-    def __init__(self, inner_steps: _Optional[int] = ..., batch_size: _Optional[int] = ..., interval_steps: _Optional[int] = ...) -> None: ...
+    num_parts: int
+    recompute: bool
+    def __init__(self, inner_steps: _Optional[int] = ..., batch_size: _Optional[int] = ..., interval_steps: _Optional[int] = ..., num_parts: _Optional[int] = ..., recompute: bool = ...) -> None: ...
 
 class DataSpec(_message.Message):
     __slots__ = ("dataset_root", "tokenizer_hash", "num_train_bytes", "num_heldout_bytes")

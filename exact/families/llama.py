@@ -1,0 +1,147 @@
+"""Llama: RMSNorm with gain, rotary attention with grouped queries, SwiGLU MLP.
+
+    x = embedding[tokens]
+    each layer: x = x + attention(norm(x) * gain); x = x + mlp(norm(x) * gain)
+    mlp(y) = (silu(y * gate^T) * (y * up^T)) * out^T
+    logits = (norm(x) * gain) * head^T
+
+Names and shapes map one to one to those of `transformers` (`exact/huggingface.py`): rotary pairs
+are (i, i + D/2), and query head h reads the keys and values of head h // (H / G).
+
+Shape letters: B batch, T tokens, C d_model, F MLP width, V vocabulary, H heads, G heads of keys
+and values, D head width.
+"""
+
+import math
+
+import numpy as np
+
+from exact.config import ModelConfig
+from exact.counter import compute_normal, derive_key
+from exact.families.parts import (
+    build_attention_core,
+    build_cross_entropy,
+    build_linear,
+    build_norm,
+)
+from exact.program import LOGITS, TOKENS, Op
+from exact.state import PARAM_PREFIX, State
+
+# As in gpt.py: logits of a tied head begin with this standard deviation.
+TIED_LOGIT_STD = 0.8
+EMBEDDING_STD = 0.5
+
+
+def compute_param_shapes(model: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Return parameter name (no prefix) -> shape, outputs first, in name order."""
+    width, hidden = model.d_model, model.hidden_width
+    kv_width = model.kv_heads * model.head_dim
+    shapes: dict[str, tuple[int, ...]] = {
+        "embedding": (model.vocab_size, width),
+        "final_norm": (width,),
+    }
+    if not model.tied_head:
+        shapes["head"] = (model.vocab_size, width)
+    for i in range(model.num_layers):
+        layer = f"layer{i:04d}"
+        shapes[f"{layer}/attention_norm"] = (width,)
+        shapes[f"{layer}/attention_q"] = (width, width)
+        shapes[f"{layer}/attention_k"] = (kv_width, width)
+        shapes[f"{layer}/attention_v"] = (kv_width, width)
+        shapes[f"{layer}/attention_out"] = (width, width)
+        shapes[f"{layer}/mlp_norm"] = (width,)
+        shapes[f"{layer}/mlp_gate"] = (hidden, width)
+        shapes[f"{layer}/mlp_up"] = (hidden, width)
+        shapes[f"{layer}/mlp_out"] = (width, hidden)
+    return dict(sorted(shapes.items()))
+
+
+def init_params(model: ModelConfig, seed: int) -> State:
+    """Make first weights: gains one, near-normal, or zero for what writes into the residual stream.
+
+    Args:
+        model: the shape.
+        seed: 0 <= seed < 2^64.
+
+    Returns:
+        `param/<name>` -> float32 array.
+    """
+    params: State = {}
+    for name, shape in compute_param_shapes(model).items():
+        if name.endswith("_norm"):
+            tensor = np.ones(shape, np.float32)
+        elif name.endswith("_out") or name == "head":
+            tensor = np.zeros(shape, np.float32)
+        else:
+            tensor = compute_normal(derive_key(seed, name), shape, _get_std(model, name))
+        params[PARAM_PREFIX + name] = tensor
+    return params
+
+
+def _get_std(model: ModelConfig, name: str) -> float:
+    if name == "embedding":
+        return TIED_LOGIT_STD / math.sqrt(model.d_model) if model.tied_head else EMBEDDING_STD
+    return 1.0 / math.sqrt(model.d_model)
+
+
+def build_forward(model: ModelConfig) -> list[list[Op]]:
+    """Build the forward list: embedding, one segment a layer, head."""
+    table = PARAM_PREFIX + "embedding"
+    vocab = {"vocab_size": model.vocab_size}
+    segments = [[Op("embed", (TOKENS, table), ("x0",), vocab)]]
+    x = "x0"
+    for i in range(model.num_layers):
+        layer = f"layer{i:04d}"
+        attention = _build_attention(model, layer, x)
+        mlp = _build_mlp(model, layer, attention[-1].outputs[0])
+        segments.append(attention + mlp)
+        x = mlp[-1].outputs[0]
+    head = table if model.tied_head else PARAM_PREFIX + "head"
+    segments.append(
+        [
+            *_build_gained_norm(model, x, "final", PARAM_PREFIX + "final_norm"),
+            build_linear(model, "final/z", head, LOGITS),
+            build_cross_entropy(),
+        ]
+    )
+    return segments
+
+
+def _build_attention(model: ModelConfig, layer: str, x: str) -> list[Op]:
+    at, weights = f"{layer}/attention", f"{PARAM_PREFIX}{layer}/attention"
+    ops = _build_gained_norm(model, x, at, f"{weights}_norm")
+    heads = {"q": model.num_heads, "k": model.kv_heads, "v": model.kv_heads}
+    names = {}
+    for part, num_heads in heads.items():
+        ops.append(build_linear(model, f"{at}/z", f"{weights}_{part}", f"{at}/{part}_flat"))
+        cut = {"num_heads": num_heads}
+        names[part] = f"{at}/{part}_heads"
+        ops.append(Op("merge_heads_grad", (f"{at}/{part}_flat",), (names[part],), cut))
+        if part != "v":
+            theta = {"theta": model.rotary_theta}
+            ops.append(Op("rotate", (names[part],), (f"{at}/{part}_turned",), theta))
+            names[part] = f"{at}/{part}_turned"
+        if num_heads != model.num_heads:
+            repeats = {"repeats": model.num_heads // num_heads}
+            ops.append(Op("repeat_heads", (names[part],), (f"{at}/{part}_all",), repeats))
+            names[part] = f"{at}/{part}_all"
+    ops += build_attention_core(model, at, names["q"], names["k"], names["v"])
+    ops.append(build_linear(model, f"{at}/merged", f"{weights}_out", f"{at}/out"))
+    ops.append(Op("add", (x, f"{at}/out"), (f"{at}/x",)))
+    return ops
+
+
+def _build_mlp(model: ModelConfig, layer: str, x: str) -> list[Op]:
+    at, weights = f"{layer}/mlp", f"{PARAM_PREFIX}{layer}/mlp"
+    return [
+        *_build_gained_norm(model, x, at, f"{weights}_norm"),
+        build_linear(model, f"{at}/z", f"{weights}_gate", f"{at}/gate"),
+        build_linear(model, f"{at}/z", f"{weights}_up", f"{at}/up"),
+        Op("silu_gate", (f"{at}/gate", f"{at}/up"), (f"{at}/a",)),
+        build_linear(model, f"{at}/a", f"{weights}_out", f"{at}/out"),
+        Op("add", (x, f"{at}/out"), (f"{at}/x",)),
+    ]
+
+
+def _build_gained_norm(model: ModelConfig, x: str, at: str, weight: str) -> list[Op]:
+    return [build_norm(model, x, at), Op("gain", (f"{at}/y", weight), (f"{at}/z",))]
