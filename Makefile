@@ -5,16 +5,17 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 ARGS ?=
 
-.PHONY: help devnet test lint bench soak proto clean
+.PHONY: help devnet test lint bench cometbft soak proto clean
 
 help:
 	@echo "make devnet [ARGS=...]  set up, then run node + owner + 3 miners + 2 validators here"
 	@echo "make test [ARGS=...]    the test suite"
 	@echo "make lint               format, lint and type checks"
 	@echo "make bench              measure; prints JSON"
+	@echo "make cometbft           build the pinned consensus engine into .cometbft"
 	@echo "make soak               long crash, fuzz and scale runs"
 	@echo "make proto              generate the protobuf stubs again"
-	@echo "make clean              remove .venv, caches and .devnet"
+	@echo "make clean              remove .venv, .cometbft, caches and .devnet"
 
 $(STAMP): requirements.lock pyproject.toml
 	@if command -v uv >/dev/null 2>&1; then \
@@ -42,6 +43,9 @@ lint: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m bench $(ARGS)
 
+cometbft: $(STAMP)
+	$(BIN)/python -m node.engine.comet.build
+
 soak: $(STAMP)
 	$(BIN)/python -m pytest -m soak $(ARGS)
 
@@ -49,5 +53,5 @@ proto: $(STAMP)
 	$(BIN)/python -m proto.generate
 
 clean:
-	rm -rf $(VENV) .devnet .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .cometbft .devnet .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

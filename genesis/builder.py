@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 from cosmos.crypto.ed25519 import keys_pb2
@@ -10,11 +11,15 @@ from google.protobuf import any_pb2
 
 from genesis.document import GenesisError, build_document
 from node.chain import build_chain
+from node.engine.keys import PUBLIC_TYPE, compute_address
 from node.runtime.addresses import encode_account, encode_operator
 from node.runtime.coins import BASE_DENOM, build_coin
 from node.runtime.context import BlockInfo, Context
 from node.runtime.errors import ChainError
 from node.runtime.state import EmptyReader, Overlay
+
+UDSC_PER_POWER = 10**6
+"""Bonded udsc that are one unit of consensus power."""
 
 ED25519_TYPE_URL = "/cosmos.crypto.ed25519.PubKey"
 DEFAULT_COMMISSION = ("100000000000000000", "200000000000000000", "10000000000000000")
@@ -98,4 +103,24 @@ class GenesisBuilder:
         """
         self.chain.consensus.record_block(self.ctx)
         self.chain.runtime.check_invariants(self.ctx)
-        return build_document(self.chain, self.ctx, is_devnet=self._is_devnet, validators=[])
+        return build_document(
+            self.chain, self.ctx, is_devnet=self._is_devnet, validators=self.list_validators()
+        )
+
+    def list_validators(self) -> list[dict[str, Any]]:
+        """List the consensus set, in CometBFT's form: operators whose node has a beacon."""
+        found = []
+        for addr, _ in self.chain.beacon.storage.anchors.iterate(self.ctx):
+            operator = self.chain.staking.storage.operators.get(self.ctx, addr)
+            if operator is None:
+                continue
+            key = keys_pb2.PubKey.FromString(operator.consensus_pubkey.value).key
+            found.append(
+                {
+                    "address": compute_address(key).hex().upper(),
+                    "pub_key": {"type": PUBLIC_TYPE, "value": base64.b64encode(key).decode()},
+                    "power": str(int(operator.tokens) // UDSC_PER_POWER),
+                    "name": operator.description.moniker,
+                }
+            )
+        return found

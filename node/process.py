@@ -5,7 +5,7 @@
     <home>/config/operator        address of that operator
     <home>/data                   blocks and state
 
-    python -m node.process --home HOME [--block-interval-ms 500] [--port-offset 0]
+    python -m node.process --home HOME [--engine embedded|cometbft] [--port-offset 0]
 
 A crashed door is started again; an error in a block stops the node. Exit codes: 0 told to stop,
 1 refused or failed, with the reason on stderr, 2 usage.
@@ -20,7 +20,18 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from node.doors.supervisor import DoorSupervisor, PortBusy, check_ports, list_doors
+from node.chain import build_chain
+from node.doors.supervisor import (
+    RPC_PORT,
+    Door,
+    DoorSupervisor,
+    PortBusy,
+    check_ports,
+    list_comet_doors,
+    list_doors,
+)
+from node.engine.comet.config import METRICS_PORT, P2P_PORT, CometSettings, Peer
+from node.engine.comet.process import require_binary, run_comet
 from node.engine.embedded import EngineOptions
 from node.engine.errors import EngineError
 from node.engine.process import open_engine, run_engine
@@ -32,9 +43,12 @@ from node.runtime.application import VoteExtender
 from node.runtime.options import NodeOptions
 from node.runtime.storage import GenesisDataError
 from node.store.errors import StoreError
+from node.store.state import StateStore
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 DEFAULT_INTERVAL_S = 0.5
+CONSENSUS_S = 0.1  # a block of CometBFT takes about this much beside its pause
+EMBEDDED, COMETBFT = "embedded", "cometbft"
 
 
 @dataclass(frozen=True)
@@ -48,6 +62,9 @@ class NodeSettings:
         udsc_per_million_gas: lowest gas price taken on arrival.
         log_dir: folder of the doors' logs, None for the node's own output.
         keep_recent_blocks: blocks whose state stays readable, None for all.
+        engine: who orders blocks, EMBEDDED or COMETBFT.
+        peers: other nodes, with CometBFT.
+        has_metrics: whether CometBFT serves its metrics.
     """
 
     home: Path
@@ -56,6 +73,9 @@ class NodeSettings:
     udsc_per_million_gas: int = 1_000
     log_dir: Path | None = None
     keep_recent_blocks: int | None = None
+    engine: str = EMBEDDED
+    peers: tuple[Peer, ...] = ()
+    has_metrics: bool = False
 
 
 def load_extender(home: Path) -> VoteExtender | None:
@@ -80,13 +100,21 @@ async def run_node(settings: NodeSettings) -> None:
         PortBusy: a door's port is taken; the text names it and the flag that moves it.
         EngineError, StoreError, OnionError, GenesisDataError: files of the home cannot be used.
     """
+    options = NodeOptions(
+        min_gas_price=GasPrice(settings.udsc_per_million_gas),
+        keep_recent_blocks=settings.keep_recent_blocks,
+    )
+    if settings.engine == COMETBFT:
+        await _run_comet_node(settings, options)
+    else:
+        await _run_embedded_node(settings, options)
+
+
+async def _run_embedded_node(settings: NodeSettings, options: NodeOptions) -> None:
     gas_price = settings.udsc_per_million_gas
     doors = list_doors(settings.port_offset, udsc_per_million_gas=gas_price)
     supervisor = DoorSupervisor(settings.home, doors, log_dir=settings.log_dir)
     check_ports(supervisor.host, doors)
-    options = NodeOptions(
-        min_gas_price=GasPrice(gas_price), keep_recent_blocks=settings.keep_recent_blocks
-    )
     with open_engine(
         settings.home,
         node_options=options,
@@ -99,10 +127,55 @@ async def run_node(settings: NodeSettings) -> None:
             supervisor.stop()
 
 
+async def _run_comet_node(settings: NodeSettings, options: NodeOptions) -> None:
+    require_binary()
+    gas_price, offset = settings.udsc_per_million_gas, settings.port_offset
+    doors = list_comet_doors(offset, udsc_per_million_gas=gas_price)
+    supervisor = DoorSupervisor(settings.home, doors, log_dir=settings.log_dir)
+    comet = CometSettings(
+        rpc_port=RPC_PORT + offset,
+        p2p_port=P2P_PORT + offset,
+        metrics_port=METRICS_PORT + offset if settings.has_metrics else 0,
+        peers=settings.peers,
+        timeout_commit_ms=max(1, round(1000 * (settings.interval_s - CONSENSUS_S))),
+    )
+    own = [Door("CometBFT RPC", "", comet.rpc_port), Door("CometBFT P2P", "", comet.p2p_port)]
+    check_ports(supervisor.host, [*doors, *own])
+    with StateStore.open(settings.home / "data" / "state") as store:
+        extend = load_extender(settings.home)
+        application = build_chain().open_application(store, options, extend)
+        try:
+            await run_comet(settings.home, application, comet, on_ready=supervisor.start)
+        finally:
+            supervisor.stop()
+
+
+def parse_peer(text: str) -> Peer:
+    """Parse `ID@HOST:PORT`.
+
+    Raises:
+        ArgumentTypeError: it is none.
+    """
+    node_id, separator, address = text.partition("@")
+    if not separator or len(node_id) != 40 or ":" not in address or set(text) & set(' ,"'):
+        raise argparse.ArgumentTypeError(f"{text!r} is not ID@HOST:PORT")
+    return Peer(node_id, address)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run a node from the command line; return the exit code."""
     parser = argparse.ArgumentParser(prog="node.process", description="Run a node.")
     parser.add_argument("--home", type=Path, required=True, help="home directory of the node")
+    parser.add_argument("--engine", choices=(EMBEDDED, COMETBFT), default=EMBEDDED)
+    parser.add_argument(
+        "--peer",
+        action="append",
+        default=[],
+        type=parse_peer,
+        metavar="ID@HOST:PORT",
+        help="another node, with --engine cometbft; may be repeated",
+    )
+    parser.add_argument("--metrics", action="store_true", help="CometBFT serves its metrics")
     parser.add_argument("--block-interval-ms", type=int, default=500, help="block to block")
     parser.add_argument("--port-offset", type=int, default=0, help="added to every port")
     parser.add_argument("--udsc-per-million-gas", type=int, default=1_000, help="lowest gas price")
@@ -116,6 +189,9 @@ def main(argv: list[str] | None = None) -> int:
         interval_s=arguments.block_interval_ms / 1000,
         udsc_per_million_gas=arguments.udsc_per_million_gas,
         keep_recent_blocks=arguments.keep_recent,
+        engine=arguments.engine,
+        peers=tuple(arguments.peer),
+        has_metrics=arguments.metrics,
     )
     try:
         asyncio.run(run_node(settings))

@@ -18,7 +18,7 @@ from tendermint.abci import types_pb2 as abci
 from node.chain import Chain, build_chain
 from node.doors.snapshot import Snapshot
 from node.engine.blockstore import BlockStore
-from node.engine.control import AsyncControlClient, get_socket_path
+from node.engine.control import AsyncControlClient, EngineClient, get_socket_path
 from node.engine.errors import EngineUnreachable
 from node.engine.genesis_doc import GenesisDoc
 from node.engine.keys import load_node_id
@@ -41,7 +41,7 @@ class NodeView:
         home: Path,
         state: StateStore,
         blocks: BlockStore,
-        engine: AsyncControlClient,
+        engine: EngineClient,
         chain: Chain,
         options: NodeOptions,
     ) -> None:
@@ -59,9 +59,13 @@ class NodeView:
         self.node_id = load_node_id(home / "config" / "node_key.json")
 
     @staticmethod
-    def open(home: Path, options: NodeOptions | None = None) -> NodeView:
+    def open(
+        home: Path, options: NodeOptions | None = None, engine: EngineClient | None = None
+    ) -> NodeView:
         """Open a node's home.
 
+        Args:
+            engine: who takes transactions; the embedded engine's control socket unless given.
         Raises:
             StoreError: there is no chain data yet, or it is damaged.
             EngineError: the genesis or key file is not usable.
@@ -73,7 +77,7 @@ class NodeView:
         except BaseException:
             state.close()
             raise
-        engine = AsyncControlClient(get_socket_path(home))
+        engine = engine or AsyncControlClient(get_socket_path(home))
         return NodeView(home, state, blocks, engine, build_chain(), options or NodeOptions())
 
     def __enter__(self) -> NodeView:

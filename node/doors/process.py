@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from node.doors.node_view import NodeView
+from node.engine.comet.client import CometEngineClient, parse_address
 from node.engine.errors import EngineError
 from node.runtime.ante import GasPrice
 from node.runtime.options import NodeOptions
@@ -32,6 +33,11 @@ def add_door_arguments(parser: argparse.ArgumentParser, default_port: int) -> No
     parser.add_argument("--moniker", default="descent", help="name of this node")
     parser.add_argument(
         "--udsc-per-million-gas", type=int, default=0, help="lowest gas price this node takes"
+    )
+    parser.add_argument(
+        "--engine-rpc",
+        metavar="HOST:PORT",
+        help="CometBFT's RPC, which takes transactions; the embedded engine's socket without it",
     )
     parser.add_argument("--log-level", default="warning", help="debug, info, warning or error")
     parser.add_argument(
@@ -61,7 +67,10 @@ def run_door(arguments: argparse.Namespace, run: Callable[[NodeView], Awaitable[
     async def run_all() -> None:
         if arguments.supervised:
             stop_with_parent()
-        with NodeView.open(arguments.home, options) as view:
+        engine = None
+        if arguments.engine_rpc:
+            engine = CometEngineClient(*parse_address(arguments.engine_rpc))
+        with NodeView.open(arguments.home, options, engine) as view:
             try:
                 await run(view)
             finally:
@@ -70,6 +79,6 @@ def run_door(arguments: argparse.Namespace, run: Callable[[NodeView], Awaitable[
     try:
         with contextlib.suppress(KeyboardInterrupt):
             asyncio.run(run_all())
-    except (StoreError, EngineError, OSError, RuntimeError) as error:
+    except (StoreError, EngineError, OSError, RuntimeError, ValueError) as error:
         print(f"door: {error}", file=sys.stderr)
         sys.exit(1)

@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import node
@@ -58,6 +58,15 @@ def list_doors(
         Door("Cosmos gRPC", "node.doors.grpc_door", GRPC_PORT + shift, more),
         Door("CometBFT RPC", "node.doors.rpc_door", RPC_PORT + shift, more),
     ]
+
+
+def list_comet_doors(
+    port_offset: int = 0, node_index: int = 0, udsc_per_million_gas: int = 0
+) -> list[Door]:
+    """List the doors beside CometBFT, which serves its own RPC on the usual port."""
+    grpc_door, rpc_door = list_doors(port_offset, node_index, udsc_per_million_gas)
+    more = ("--engine-rpc", f"127.0.0.1:{rpc_door.port}")
+    return [replace(grpc_door, arguments=grpc_door.arguments + more)]
 
 
 def is_port_free(host: str, port: int) -> bool:

@@ -12,6 +12,8 @@
 | `keys.py`           | `ValidatorKey`   | ed25519 key files, in CometBFT's form            |
 | `control.py`        | `ControlClient`  | how other processes reach it, sync or async      |
 | `control_server.py` | `ControlServer`  | the engine's side of the control socket          |
+| `transition.py`     |                  | the state after a block, for both engines        |
+| `comet`             | `run_comet`      | CometBFT as the engine                           |
 | `errors.py`         | `EngineError`    | what can go wrong, for the operator              |
 
 Both engines drive the same application object through the same ABCI 2.0 calls in the same order.

@@ -27,7 +27,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tendermint.abci import types_pb2 as abci
 
@@ -110,6 +110,15 @@ class UnconfirmedTxs:
     txs: list[bytes]
     total: int
     total_bytes: int
+
+
+class EngineClient(Protocol):
+    """What a door needs of an engine, whichever it is."""
+
+    async def broadcast_tx(self, tx: bytes) -> Any: ...
+    async def check_tx(self, tx: bytes) -> Any: ...
+    async def list_unconfirmed(self, limit: int = ...) -> UnconfirmedTxs: ...
+    async def close(self) -> None: ...
 
 
 def take_reply(frame: Frame) -> bytes:

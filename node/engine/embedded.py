@@ -18,7 +18,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -34,14 +34,13 @@ from node.engine.errors import (
     HomeMismatch,
     NotEnoughPower,
 )
-from node.engine.genesis_doc import BLOCK_BYTES_MAX, GenesisDoc, ensure_params
+from node.engine.genesis_doc import BLOCK_BYTES_MAX, GenesisDoc
 from node.engine.hashing import (
     ZERO_TIME_SECONDS,
     fill_block,
     get_time_ns,
     hash_commit,
     hash_consensus_params,
-    hash_results,
     hash_txs,
     make_block_id,
     make_extension_sign_bytes,
@@ -51,6 +50,7 @@ from node.engine.hashing import (
 )
 from node.engine.keys import compute_address, load_node_id, load_validator_key
 from node.engine.mempool import Mempool, MempoolLimits
+from node.engine.transition import advance_state, merge_params
 from node.engine.validators import ValidatorSet
 
 logger = logging.getLogger(__name__)
@@ -487,7 +487,7 @@ class EmbeddedEngine:
         if height <= self.state.height:
             self._ensure_same_results(height, results)
         else:
-            self._state = self._advance(block, block_id, results)
+            self._state = advance_state(self.state, block, block_id, results)
             self.blocks.save_results(results, block.data.txs, self._state)
         self.options.on_step("results_saved", height)
         response = self._app.commit(abci.RequestCommit())
@@ -505,25 +505,6 @@ class EmbeddedEngine:
                 f"{saved.app_hash.hex() if saved else 'a kept one'}: the application is not "
                 "deterministic or was changed; start the version that made the chain"
             )
-
-    def _advance(self, block: Any, block_id: Any, results: Any) -> EngineState:
-        """Compute the state after a block."""
-        state = self.state
-        params = state.params
-        if results.HasField("consensus_param_updates"):
-            params = merge_params(params, results.consensus_param_updates)
-        return replace(
-            state,
-            height=block.header.height,
-            block_id=block_id,
-            block_time_ns=get_time_ns(block.header.time),
-            app_hash=results.app_hash,
-            results_hash=hash_results(results.tx_results),
-            app_version=params.version.app or state.app_version,
-            validators=state.next_validators,
-            next_validators=state.next_validators.apply(results.validator_updates),
-            params=params,
-        )
 
     def get_status(self) -> dict[str, Any]:
         """Return what the engine is at: JSON with hashes as hex and times in nanoseconds."""
@@ -571,21 +552,3 @@ class EmbeddedEngine:
         """Make `run` end with an error that came up outside of a block."""
         self._failure = error
         self._stop.set()
-
-
-def merge_params(params: Any, updates: Any) -> Any:
-    """Replace the parts of ConsensusParams that are present in an update.
-
-    Raises:
-        ApplicationBroken: limits that CometBFT would refuse.
-    """
-    merged = type(params)()
-    merged.CopyFrom(params)
-    for name in ("block", "evidence", "validator", "version", "abci"):
-        if updates.HasField(name):
-            getattr(merged, name).CopyFrom(getattr(updates, name))
-    try:
-        ensure_params(merged)
-    except ValueError as error:
-        raise ApplicationBroken(f"consensus parameters: {error}") from error
-    return merged

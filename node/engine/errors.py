@@ -9,6 +9,8 @@ EngineError
   NotEnoughPower        this node alone does not hold two thirds of the consensus power
   TxRefused             the mempool does not take a transaction
   EngineUnreachable     nothing listens on the engine's control socket
+  EngineMissing         there is no CometBFT here
+  EngineStopped         CometBFT ended
 """
 
 
@@ -54,3 +56,11 @@ class TxRefused(EngineError):
 
 class EngineUnreachable(EngineError):
     """Nothing listens on the engine's control socket: is the node running?"""
+
+
+class EngineMissing(EngineError):
+    """There is no CometBFT here: `make cometbft` builds it."""
+
+
+class EngineStopped(EngineError):
+    """CometBFT ended; its own last lines are in the node's log."""

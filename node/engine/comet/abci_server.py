@@ -1,0 +1,195 @@
+"""The ABCI 2.0 server: CometBFT's four connections to the application, over a unix socket.
+
+Requests of a connection are answered in order; Flush is always answered; everything runs in the
+loop's one thread, so no two calls of the application overlap, as behind CometBFT's own mutex.
+Bytes that are no request end their connection. An exception inside the application is told to
+CometBFT, which stops, and ends this process: it never becomes the result of a transaction.
+
+Source: CometBFT v0.39 abci/server/socket_server.go; `reference/chain.md` sections 3.2 and 3.4.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from google.protobuf.message import DecodeError
+from tendermint.abci import types_pb2 as abci
+
+from node.engine.comet.framing import FrameBuffer, FramingError, encode_wrapped
+from node.engine.control import short_path
+
+logger = logging.getLogger(__name__)
+
+RESPONSE_FIELDS = {field.name: field.number for field in abci.Response.DESCRIPTOR.fields}
+FLUSHED = encode_wrapped(RESPONSE_FIELDS["flush"], b"")
+BACKLOG_BYTES_MAX = 256 << 20
+"""A client that does not read its answers is cut off."""
+
+
+class Application(Protocol):
+    """The ABCI 2.0 methods; requests and responses are `tendermint.abci` messages."""
+
+    def info(self, request: Any) -> Any: ...
+    def query(self, request: Any) -> Any: ...
+    def check_tx(self, request: Any) -> Any: ...
+    def init_chain(self, request: Any) -> Any: ...
+    def prepare_proposal(self, request: Any) -> Any: ...
+    def process_proposal(self, request: Any) -> Any: ...
+    def extend_vote(self, request: Any) -> Any: ...
+    def verify_vote_extension(self, request: Any) -> Any: ...
+    def finalize_block(self, request: Any) -> Any: ...
+    def commit(self, request: Any) -> Any: ...
+
+
+def list_handlers(application: Application) -> dict[str, Callable[[Any], Any]]:
+    """List what answers each kind of request; there are no state snapshots yet."""
+    handlers: dict[str, Callable[[Any], Any]] = {
+        "echo": lambda request: abci.ResponseEcho(message=request.message),
+        "list_snapshots": lambda _: abci.ResponseListSnapshots(),
+        "offer_snapshot": lambda _: abci.ResponseOfferSnapshot(
+            result=abci.ResponseOfferSnapshot.REJECT
+        ),
+        "load_snapshot_chunk": lambda _: abci.ResponseLoadSnapshotChunk(),
+        "apply_snapshot_chunk": lambda _: abci.ResponseApplySnapshotChunk(
+            result=abci.ResponseApplySnapshotChunk.ABORT
+        ),
+    }
+    for name in (
+        "info",
+        "query",
+        "check_tx",
+        "init_chain",
+        "prepare_proposal",
+        "process_proposal",
+        "extend_vote",
+        "verify_vote_extension",
+        "finalize_block",
+        "commit",
+    ):
+        handlers[name] = getattr(application, name)
+    return handlers
+
+
+class AbciServer:
+    """Serves one application on one socket.
+
+    Args:
+        path: of the socket; one that a killed node left behind is replaced.
+    """
+
+    def __init__(self, application: Application, path: Path) -> None:
+        self.path = path
+        self.handlers = list_handlers(application)
+        self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.num_refused = 0
+        self._server: asyncio.Server | None = None
+        self._connections: set[asyncio.Transport] = set()
+
+    async def start(self) -> None:
+        """Listen; only this user may connect."""
+        self.path.unlink(missing_ok=True)
+        loop = asyncio.get_running_loop()
+        with short_path(self.path) as name:
+            mask = os.umask(0o077)
+            try:
+                self._server = await loop.create_unix_server(lambda: AbciConnection(self), name)
+            finally:
+                os.umask(mask)
+
+    async def stop(self) -> None:
+        """Stop listening and end all connections."""
+        if self._server is not None:
+            self._server.close()
+            for transport in list(self._connections):
+                transport.close()
+            await self._server.wait_closed()
+        self.path.unlink(missing_ok=True)
+
+    def fail(self, error: Exception) -> None:
+        """End the node with an error from inside the application; the first one counts."""
+        if not self.failure.done():
+            self.failure.set_exception(error)
+
+    def add(self, transport: asyncio.Transport) -> None:
+        """Remember an open connection."""
+        self._connections.add(transport)
+
+    def discard(self, transport: asyncio.Transport) -> None:
+        """Forget a connection that ended."""
+        self._connections.discard(transport)
+
+
+class AbciConnection(asyncio.Protocol):
+    """One connection of CometBFT."""
+
+    def __init__(self, server: AbciServer) -> None:
+        self._server = server
+        self._frames = FrameBuffer()
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take a new connection."""
+        assert isinstance(transport, asyncio.Transport)
+        transport.set_write_buffer_limits(high=BACKLOG_BYTES_MAX)
+        self._transport = transport
+        self._server.add(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        if self._transport is not None:
+            self._server.discard(self._transport)
+
+    def pause_writing(self) -> None:
+        """Cut off a client that does not read."""
+        assert self._transport is not None
+        logger.warning("an ABCI client does not read its answers")
+        self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Answer the requests these bytes complete."""
+        assert self._transport is not None
+        answers = bytearray()
+        try:
+            for frame in self._frames.feed(data):
+                answers += self._answer(frame)
+        except (FramingError, DecodeError) as error:
+            self._server.num_refused += 1
+            logger.warning("an ABCI client sent %s", error)
+            self._transport.write(bytes(answers) + build_exception(f"malformed request: {error}"))
+            self._transport.close()
+        except Exception as error:
+            # The one place of this process that catches everything: an error inside the
+            # application must stop the node, but asyncio would drop it with the connection.
+            logger.exception("the application failed")
+            self._server.fail(error)
+            self._transport.write(bytes(answers) + build_exception(f"{error!r}"))
+            self._transport.close()
+        else:
+            if answers:
+                self._transport.write(bytes(answers))
+
+    def _answer(self, frame: bytes) -> bytes:
+        """Answer one request.
+
+        Raises:
+            FramingError, DecodeError: it is none.
+            Whatever the application raises.
+        """
+        request = abci.Request.FromString(frame)
+        kind = request.WhichOneof("value")
+        if kind == "flush":
+            return FLUSHED
+        handler = self._server.handlers.get(kind or "")
+        if handler is None:
+            raise FramingError(f"a request of unknown kind, {len(frame)} bytes")
+        response = handler(getattr(request, kind))
+        return encode_wrapped(RESPONSE_FIELDS[kind], response.SerializeToString())
+
+
+def build_exception(text: str) -> bytes:
+    """Build the frame that tells CometBFT to stop."""
+    message: bytes = abci.ResponseException(error=text).SerializeToString()
+    return encode_wrapped(RESPONSE_FIELDS["exception"], message)

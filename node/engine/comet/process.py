@@ -1,0 +1,137 @@
+"""Run CometBFT beside the application: the ABCI socket, the engine's process, the mirror.
+
+    <home>/config/genesis.json, priv_validator_key.json, node_key.json   as for the embedded engine
+    <home>/config/config.toml      written at every start
+    <home>/data/abci.sock          CometBFT's four connections to this process
+    <home>/data                    CometBFT's blocks and state, the application's, the mirror's
+
+This process and CometBFT live and die together: when one ends, so does the other, and whoever
+started the node starts it again. On the way up CometBFT asks the application for its height and
+replays what it lacks.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from node.engine.comet.abci_server import AbciServer
+from node.engine.comet.build import VERSION, find_binary, get_version
+from node.engine.comet.client import CometRpc
+from node.engine.comet.config import ABCI_SOCKET_NAME, CometSettings, prepare_home
+from node.engine.comet.mirror import BlockMirror, MirroredApplication
+from node.engine.errors import EngineMissing, EngineStopped
+from node.engine.genesis_doc import GenesisDoc
+
+logger = logging.getLogger(__name__)
+
+STOP_WAIT_S = 10.0
+POLL_S = 0.05
+
+
+def require_binary() -> Path:
+    """Find the pinned CometBFT.
+
+    Raises:
+        EngineMissing: there is none, or another version.
+    """
+    binary = find_binary()
+    if binary is None:
+        raise EngineMissing("there is no CometBFT here: run `make cometbft` first")
+    found = get_version(binary)
+    if found != VERSION:
+        raise EngineMissing(f"{binary} is CometBFT {found or '?'}, not {VERSION}: `make cometbft`")
+    return binary
+
+
+async def run_comet(
+    home: Path,
+    application: Any,
+    settings: CometSettings,
+    *,
+    on_ready: Callable[[], None] | None = None,
+) -> None:
+    """Serve the application to CometBFT until SIGINT or SIGTERM.
+
+    Args:
+        application: on an open store.
+        on_ready: called once there is a committed block to read.
+
+    Raises:
+        EngineMissing, GenesisInvalid, KeyFileInvalid, HomeMismatch: files are not usable.
+        EngineStopped: CometBFT ended by itself.
+        Whatever the application raises: the node has to stop then.
+    """
+    binary = require_binary()
+    prepare_home(home, settings)
+    genesis = GenesisDoc.load(home / "config" / "genesis.json")
+    mirror = BlockMirror(home, genesis, CometRpc(settings.host, settings.rpc_port))
+    mirror.note_commit(application.store.version, 0)
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    mirroring = asyncio.create_task(asyncio.to_thread(mirror.run), name="block mirror")
+    server = AbciServer(MirroredApplication(application, mirror), home / "data" / ABCI_SOCKET_NAME)
+    try:
+        await server.start()
+        await _run_engine(binary, home, server, mirroring, stopping, application, on_ready)
+    finally:
+        mirror.stop()
+        await server.stop()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([mirroring])
+        mirror.close()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+async def _run_engine(
+    binary: Path,
+    home: Path,
+    server: AbciServer,
+    mirroring: asyncio.Task[None],
+    stopping: asyncio.Event,
+    application: Any,
+    on_ready: Callable[[], None] | None,
+) -> None:
+    """Run CometBFT until something ends; raise what it was."""
+    process = await asyncio.create_subprocess_exec(
+        str(binary), "start", "--home", str(home), cwd=home, start_new_session=True
+    )
+    ended = asyncio.create_task(process.wait(), name="cometbft")
+    stop = asyncio.create_task(stopping.wait(), name="stop")
+    ready = asyncio.create_task(_wait_for_block(application, on_ready), name="ready")
+    try:
+        waiting: set[asyncio.Future[Any]] = {ended, stop, mirroring, server.failure}
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in (ready, stop):
+            task.cancel()
+        await _end(process, ended)
+    if server.failure.done():
+        server.failure.result()
+    if mirroring.done():
+        mirroring.result()
+    if not stopping.is_set():
+        raise EngineStopped(f"CometBFT ended with code {process.returncode}; see its lines above")
+
+
+async def _wait_for_block(application: Any, on_ready: Callable[[], None] | None) -> None:
+    while application.store.version < 1:
+        await asyncio.sleep(POLL_S)
+    if on_ready is not None:
+        on_ready()
+
+
+async def _end(process: asyncio.subprocess.Process, ended: asyncio.Task[int]) -> None:
+    """End CometBFT: ask first, kill after a while."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if ended.done():
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(number)
+        await asyncio.wait([ended], timeout=STOP_WAIT_S)
