@@ -10,6 +10,7 @@ import http.client
 import json
 import socket
 import threading
+from collections.abc import AsyncIterator
 from typing import Any
 
 from tendermint.abci import types_pb2 as abci
@@ -19,6 +20,7 @@ from node.engine.errors import EngineUnreachable, TxRefused
 from node.engine.mempool import FULL_CODE, IN_CACHE_CODE, TOO_LARGE_CODE
 
 TIMEOUT_S = 15.0
+POLL_S = 0.03
 MAX_CONNECTIONS = 16
 REFUSALS = (
     ("already exists in cache", IN_CACHE_CODE),
@@ -143,6 +145,12 @@ class CometEngineClient:
             raise EngineUnreachable(f"CometBFT refuses: {error}") from None
         txs = [base64.b64decode(text) for text in answer["txs"] or []][:limit]
         return UnconfirmedTxs(txs, int(answer["total"]), int(answer["total_bytes"]))
+
+    async def follow_heights(self) -> AsyncIterator[int]:
+        """Yield every so often: the mirror, which runs behind CometBFT, may have a new block."""
+        while True:
+            await asyncio.sleep(POLL_S)
+            yield 0
 
     async def _call(self, method: str, **params: Any) -> Any:
         async with self._slots:
