@@ -19,7 +19,9 @@ async def run(
     key: Annotated[str, typer.Option(help="Name of the key that owns the seat and signs.")],
     host: Annotated[str, typer.Option(help="Address to serve at.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to serve at; 0 = 9300 + uid.", min=0)] = 0,
-    port_offset: Annotated[int, typer.Option(help="Added to the default port.", min=0)] = 0,
+    port_offset: Annotated[
+        int | None, typer.Option(help="Added to the default port; the devnet's without it.", min=0)
+    ] = None,
     backend: Annotated[str, typer.Option(help="torch or numpy.")] = "torch",
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     dataset: Annotated[Path | None, typer.Option(help="Folder with the run's text.")] = None,

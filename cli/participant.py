@@ -23,6 +23,7 @@ async def run_participant(
     work: Callable[["Seat", "Key"], Awaitable[None]],
     *,
     max_burn: str,
+    port_offset: int | None,
     **settings: Any,
 ) -> None:
     """Take the seat of a key and work.
@@ -32,6 +33,7 @@ async def run_participant(
         key_name: of the signing key.
         work: given the seat and the key, works until the run is over.
         max_burn: highest registration price, as an amount.
+        port_offset: added to the default port; None takes that of the home's devnet.
         settings: the other fields of `ParticipantSettings`.
 
     Raises:
@@ -49,6 +51,7 @@ async def run_participant(
         home=home,
         data_dir=context.home.resolve() / "data",
         max_burn_udsc=parse_amount(max_burn),
+        port_offset=_get_devnet_offset(context) if port_offset is None else port_offset,
         **settings,
     )
     _stop_on_signals()
@@ -62,6 +65,10 @@ async def run_participant(
         raise CommandFailed(str(error)) from error
     except asyncio.CancelledError:
         return
+
+
+def _get_devnet_offset(context: Context) -> int:
+    return int(context.devnet.get("plan", {}).get("port_offset", 0))
 
 
 def _set_up_logs() -> None:

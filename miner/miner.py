@@ -10,7 +10,7 @@ import asyncio
 import structlog
 
 from chain_client.client import ChainClient
-from chain_client.errors import TxRefused
+from chain_client.errors import NodeUnreachable, TxRefused, TxTimeout
 from chain_client.keys import Key
 from exact import codec, state
 from exact.state import State
@@ -67,6 +67,9 @@ class Miner:
                 self._done = {round_info.index}
             except CheckpointUnavailable as error:
                 log.warning("waiting_for_checkpoint", round=round_info.index, why=str(error))
+            except (NodeUnreachable, TxTimeout) as error:
+                log.warning("node_unreachable", round=round_info.index, why=str(error))
+            if round_info.index not in self._done:
                 await asyncio.sleep(RETRY_SECONDS)
                 round_info = await self.client.get_current_round(round_info.run_id)
 

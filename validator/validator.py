@@ -19,7 +19,7 @@ import structlog
 
 from chain_client.blob.errors import BlobError
 from chain_client.client import ChainClient
-from chain_client.errors import TxRefused
+from chain_client.errors import NodeUnreachable, TxRefused, TxTimeout
 from chain_client.keys import Key
 from exact import state
 from exact.codec import PayloadError
@@ -114,9 +114,17 @@ class Validator:
                 await self._reveal_weights(info, height)
         except TxRefused as error:
             log.warning("refused", round=info.index, why=str(error))
+        except (NodeUnreachable, TxTimeout) as error:
+            log.warning("node_unreachable", round=info.index, why=str(error))
+            self._do_again(info.index)
         except (BlobError, PayloadError, CheckpointUnavailable) as error:
             log.warning("waiting", round=info.index, why=str(error))
             await asyncio.sleep(RETRY_SECONDS)
+
+    def _do_again(self, round_index: int) -> None:
+        """Send a round's messages once more: the chain takes the newest of each kind."""
+        for sent in (self._attested, self._settled, self._committed, self._revealed):
+            sent.discard(round_index)
 
     # ------------------------------------------------------------------------------- attesting
     async def _attest_availability(self, info: rounds_pb2.Round, height: int) -> None:
@@ -188,7 +196,7 @@ class Validator:
             return
         self._committed.add(info.index)
         if height >= info.judge_commit_deadline:
-            log.warning("judged_too_late", round=info.index, deadline=info.judge_commit_deadline)
+            await self._ensure_was_committed(info)
             return
         await self.client.submit(
             self.key,
@@ -202,6 +210,20 @@ class Validator:
             ],
         )
         log.info("weights_committed", round=info.index)
+
+    async def _ensure_was_committed(self, info: rounds_pb2.Round) -> None:
+        """After the deadline, reveal only what was committed before it, by this process or one
+        before it.
+        """
+        found = await self.client.get_judgements(info.run_id, info.index)
+        if self.uid not in {commit.uid for commit in found.commits}:
+            self._revealed.add(info.index)
+            log.warning(
+                "judged_too_late",
+                round=info.index,
+                deadline=info.judge_commit_deadline,
+                now="judging the next round",
+            )
 
     async def _reveal_weights(self, info: rounds_pb2.Round, height: int) -> None:
         judgement = self._pending.get(info.index)

@@ -159,11 +159,6 @@ def _start_all(plan: layout.DevnetPlan) -> tuple[layout.DevnetFile, layout.Devne
     existing = layout.DevnetFile.load(plan.home)
     if existing is not None:
         plan = layout.restore_plan(plan.home, existing.plan)
-        if all(processes.is_running(entry) for entry in existing.processes.values()):
-            raise CommandFailed(
-                f"the devnet in {plan.home} is running",
-                hint="descent devnet status, logs or down",
-            )
     busy = layout.find_busy_port(plan)
     if busy is not None and existing is None:
         raise CommandFailed(
@@ -179,26 +174,43 @@ def _start_all(plan: layout.DevnetPlan) -> tuple[layout.DevnetFile, layout.Devne
         plan=layout.describe_plan(plan),
         accounts=accounts,
     )
+    is_started = False
     if not _is_running(document, "node"):
-        document.processes["node"] = processes.start(layout.make_node(plan), plan.logs)
+        _start(plan, document, layout.make_node(plan))
+        is_started = True
         try:
             wait_for_chain(plan, document.processes["node"], START_SECONDS)
         except CommandFailed:
             processes.stop(document.processes.values())
             raise
-        document.save(plan.home)
     if plan.has_run:
-        _start_participants(plan, document)
-    document.save(plan.home)
+        is_started |= _start_participants(plan, document)
+    if not is_started:
+        raise CommandFailed(
+            f"the devnet in {plan.home} is running", hint="descent devnet status, logs or down"
+        )
     return document, plan
 
 
-def _start_participants(plan: layout.DevnetPlan, document: layout.DevnetFile) -> None:
-    if "owner" not in document.processes:
-        document.processes["owner"] = processes.start(layout.make_owner(plan), plan.logs)
-    for process in layout.list_participants(plan):
-        if not _is_running(document, process.name):
-            document.processes[process.name] = processes.start(process, plan.logs)
+def _start_participants(plan: layout.DevnetPlan, document: layout.DevnetFile) -> bool:
+    """Start who is not running; return whether anybody was."""
+    from cli.devnet.genesis import is_run_created
+
+    missing = [p for p in layout.list_participants(plan) if not _is_running(document, p.name)]
+    has_owner = _is_running(document, "owner")
+    if not has_owner and ("owner" not in document.processes or not is_run_created(plan)):
+        missing.insert(0, layout.make_owner(plan))
+    for process in missing:
+        _start(plan, document, process)
+    return bool(missing)
+
+
+def _start(
+    plan: layout.DevnetPlan, document: layout.DevnetFile, process: layout.ProcessPlan
+) -> None:
+    """Start a process and note it at once, so that `down` finds it whatever happens next."""
+    document.processes[process.name] = processes.start(process, plan.logs)
+    document.save(plan.home)
 
 
 def _is_running(document: layout.DevnetFile, name: str) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from chain_client.client import ChainClient
-from chain_client.errors import ChainClientError
+from chain_client.errors import ChainClientError, NotFound
 from chain_client.keys import Key, Keyring
 from cli.devnet import layout, processes
 from cli.output import CommandFailed
@@ -62,6 +62,20 @@ def wait_for_chain(plan: layout.DevnetPlan, entry: dict[str, Any], seconds: floa
             what = "the node ended" if ended else f"no answer within {seconds:.0f} s"
             raise CommandFailed(f"{what}; its log ends with:\n{tail}", hint=f"see {entry['log']}")
         time.sleep(POLL_SECONDS)
+
+
+def is_run_created(plan: layout.DevnetPlan) -> bool:
+    """Whether the owner's run is on the chain: one killed before that has to try again."""
+
+    async def ask() -> bool:
+        async with ChainClient.connect(plan.grpc) as client:
+            try:
+                await client.get_run(layout.RUN_ID)
+            except NotFound:
+                return False
+            return True
+
+    return asyncio.run(ask())
 
 
 def _write_spec(plan: layout.DevnetPlan) -> None:

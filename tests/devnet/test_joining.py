@@ -1,0 +1,45 @@
+"""Joining a run that is under way, with the commands as the README types them."""
+
+from cli.devnet.layout import RUN_ID
+from proto.descent.weights.v1 import weights_pb2
+from tests.support.devnet import Devnet
+
+JOINED_SECONDS = 90.0
+
+
+def test_fourth_miner_and_third_validator(devnet: Devnet) -> None:
+    """Both start from the newest checkpoint, fetched by hash; one earns, the other counts."""
+    devnet.join("miner-3", "miner", "run", "--run", "1", "--key", "miner-3")
+    devnet.join("validator-2", "validator", "run", "--run", "1", "--key", "validator-2")
+    devnet.wait_log("miner-3", "checkpoint_fetched")
+    devnet.wait_log("validator-2", "weights_revealed")
+    miner, judge = devnet.get_member("miner-3"), devnet.get_member("validator-2")
+    assert miner.endpoint.endswith(str(9300 + devnet.port_offset + miner.uid))
+
+    def is_paid() -> bool:
+        return all(devnet.get_member(name).total_paid_udsc for name in ("miner-3", "validator-2"))
+
+    devnet.wait(is_paid, JOINED_SECONDS, "both are paid")
+    newest = devnet.client.get_epoch(RUN_ID).round
+    entries = {entry.uid: entry for entry in devnet.wait_judged(newest).entries}
+    assert entries[miner.uid].reason == weights_pb2.REASON_CODE_OK
+    assert entries[judge.uid].stake_udsc == entries[devnet.get_member("validator-0").uid].stake_udsc
+    judgements = devnet.client.get_judgements(RUN_ID, newest).judgements
+    by_uid = {found.judgement.validator_uid: found.judgement for found in judgements}
+    names = ("validator-0", "validator-1", "validator-2")
+    rows = [by_uid[devnet.get_member(name).uid] for name in names]
+    for row in rows[1:]:
+        assert list(row.weights_u16) == list(rows[0].weights_u16)
+        assert [v.heldout_gain_nanonats for v in row.verdicts] == [
+            v.heldout_gain_nanonats for v in rows[0].verdicts
+        ]
+
+
+def test_participants_end_on_request(devnet: Devnet) -> None:
+    """Ctrl-C ends a participant; the run goes on without it."""
+    for name in ("miner-3", "validator-2"):
+        if name in devnet.joined:
+            assert devnet.leave(name) == 0
+            assert "Traceback" not in devnet.read_log(name)
+    index = devnet.client.get_current_round(RUN_ID).index
+    devnet.wait_round(lambda current: current.index > index, "the next round")
