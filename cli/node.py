@@ -17,12 +17,21 @@ def start(
     context: Context,
     port_offset: Annotated[int, typer.Option(help="Added to every port.", min=0)] = 0,
     block_interval_ms: Annotated[int, typer.Option(help="From block to block.", min=50)] = 500,
+    engine: Annotated[
+        str, typer.Option(help="Who orders blocks: embedded or cometbft.")
+    ] = "embedded",
+    peer: Annotated[
+        list[str] | None, typer.Option(help="ID@HOST:PORT of another node; may be repeated.")
+    ] = None,
 ) -> None:
-    """Run a node on the embedded engine until it is told to stop; --home is the node's folder."""
+    """Run a node until it is told to stop; --home is the node's folder."""
     from node.process import main
 
     arguments = ["--home", str(context.home), "--port-offset", str(port_offset)]
-    if main([*arguments, "--block-interval-ms", str(block_interval_ms)]):
+    arguments += ["--block-interval-ms", str(block_interval_ms), "--engine", engine]
+    for one in peer or []:
+        arguments += ["--peer", one]
+    if main(arguments):
         raise CommandFailed("the node stopped; the line above says why")
 
 

@@ -5,7 +5,7 @@
 | `builder.py`  | `GenesisBuilder`       | balances, operators, parameters to a genesis document  |
 | `document.py` | `encode_document`      | canonical JSON, hash, export of a running state        |
 | `check.py`    | `check_document`       | says what is wrong with a genesis in one sentence      |
-| `devnet.py`   | `write_node_home`      | faucet, owner, validators, miners of a test mnemonic   |
+| `devnet.py`   | `write_node_homes`     | faucet, owner, validators, miners of a test mnemonic   |
 """
 
 import proto  # noqa: F401  (puts cosmos.* and tendermint.* on the path, before any submodule)

@@ -1,15 +1,15 @@
 """The devnet preset: named accounts of one published mnemonic, and the genesis they start with.
 
 Account index: faucet 0, owner 1, then 16 validators, then 32 miners. Everyone knows these keys; a
-genesis that is not marked as a devnet refuses them. Every validator is an operator with a bond; the
-one node of an embedded devnet belongs to validator-0, the others score without running a node.
+genesis that is not marked as a devnet refuses them. Every validator is an operator with a bond;
+node i of a devnet belongs to validator-i, the others score without running a node.
 """
 
 from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -21,7 +21,7 @@ from chain_client.mnemonic import account_path, compute_seed, derive_path
 from genesis.builder import GenesisBuilder
 from genesis.document import save_document
 from node.chain import CHAIN_ID
-from node.engine.keys import load_validator_key
+from node.engine.keys import load_node_id, load_validator_key
 from node.onion import SEED_BYTES, OnionKeeper, save_seed
 from node.runtime.addresses import compute_account_address, encode_account
 
@@ -160,35 +160,55 @@ def init_devnet_home(
     chain_id: str = CHAIN_ID,
     params: dict[str, dict[str, Any]] | None = None,
 ) -> str:
-    """Make the home of a devnet's one node: keys, onion seed, genesis; returns the genesis hash.
+    """Make the home of a devnet's one node; see `init_devnet_homes`."""
+    return init_devnet_homes(
+        [home], time_ns=time_ns, onion_seeds=[onion_seed], chain_id=chain_id, params=params
+    )
+
+
+def init_devnet_homes(
+    homes: Sequence[Path],
+    *,
+    time_ns: int,
+    onion_seeds: Sequence[bytes],
+    chain_id: str = CHAIN_ID,
+    params: dict[str, dict[str, Any]] | None = None,
+) -> str:
+    """Make the homes of a devnet's nodes: keys, onion seeds, one genesis; returns its hash.
+
+    Node i belongs to validator-i; all have equal consensus power.
 
     Args:
-        onion_seed: 32 secret bytes; the same seed gives the same beacon.
+        onion_seeds: 32 secret bytes a node; the same seeds give the same beacon.
     """
-    if len(onion_seed) != SEED_BYTES:
-        raise ValueError(f"onion_seed has {len(onion_seed)} bytes, expected {SEED_BYTES}")
-    config = home / "config"
-    config.mkdir(parents=True, exist_ok=True)
-    key = load_validator_key(config / "priv_validator_key.json")
-    operator = get_account("validator-0")
-    save_seed(config / "onion_seed", onion_seed)
-    (config / "operator").write_text(operator.address + "\n")
-    anchor = OnionKeeper(onion_seed, operator.addr).first_anchor
-    document = build_devnet(
-        [OperatorKeys(key.public_key, anchor)], time_ns=time_ns, chain_id=chain_id, params=params
-    )
-    return save_document(config / "genesis.json", document)
+    operators = []
+    for index, (home, seed) in enumerate(zip(homes, onion_seeds, strict=True)):
+        if len(seed) != SEED_BYTES:
+            raise ValueError(f"onion_seed has {len(seed)} bytes, expected {SEED_BYTES}")
+        config = home / "config"
+        config.mkdir(parents=True, exist_ok=True)
+        key = load_validator_key(config / "priv_validator_key.json")
+        load_node_id(config / "node_key.json")
+        operator = get_account(f"validator-{index}")
+        save_seed(config / "onion_seed", seed)
+        (config / "operator").write_text(operator.address + "\n")
+        anchor = OnionKeeper(seed, operator.addr).first_anchor
+        operators.append(OperatorKeys(key.public_key, anchor))
+    document = build_devnet(operators, time_ns=time_ns, chain_id=chain_id, params=params)
+    for home in homes:
+        digest = save_document(home / "config" / "genesis.json", document)
+    return digest
 
 
-def write_node_home(home: Path, addresses: Mapping[str, str], time_ns: int) -> None:
-    """Make a devnet node's home unless it is there.
+def write_node_homes(homes: Sequence[Path], addresses: Mapping[str, str], time_ns: int) -> None:
+    """Make the homes of a devnet's nodes unless they are there.
 
     Args:
         addresses: account name -> bech32 address as the caller's keyring has them.
         time_ns: genesis time, nanoseconds since 1970.
     Raises: ValueError if the keyring holds another key under a devnet name.
     """
-    if (home / "config" / "genesis.json").exists():
+    if (homes[-1] / "config" / "genesis.json").exists():
         return
     for account in list_accounts():
         found = addresses.get(account.name, account.address)
@@ -197,4 +217,5 @@ def write_node_home(home: Path, addresses: Mapping[str, str], time_ns: int) -> N
                 f"the keyring has {found} as {account.name}, the devnet {account.address}: use "
                 "another --home, or remove that key"
             )
-    init_devnet_home(home, time_ns=time_ns, onion_seed=secrets.token_bytes(SEED_BYTES))
+    seeds = [secrets.token_bytes(SEED_BYTES) for _ in homes]
+    init_devnet_homes(homes, time_ns=time_ns, onion_seeds=seeds)

@@ -30,7 +30,12 @@ def up(
     attacker: Annotated[
         list[str] | None, typer.Option(help="Kind of a miner that cheats; may be repeated.")
     ] = None,
-    engine: Annotated[str, typer.Option(help="Who orders blocks.")] = "embedded",
+    engine: Annotated[
+        str, typer.Option(help="Who orders blocks: embedded or cometbft.")
+    ] = layout.EMBEDDED,
+    nodes: Annotated[
+        int, typer.Option(help="Nodes of the chain.", min=1, max=layout.MAX_NODES)
+    ] = 1,
     seed: Annotated[int, typer.Option(help="Of the run's first weights.", min=0)] = 1,
     dataset: Annotated[Path | None, typer.Option(help="Folder of text to train on.")] = None,
     until: Annotated[str | None, typer.Option(help="Stop at reward, round:N or height:N.")] = None,
@@ -46,8 +51,10 @@ def up(
         seed=seed,
         port_offset=port_offset,
         dataset_dir=None if dataset is None else dataset.resolve(),
+        engine=engine,
+        num_nodes=nodes,
     )
-    _ensure_plan(plan, engine)
+    _ensure_plan(plan)
     condition = _parse_until(until)
     started = time.monotonic()
     document, plan = _start_all(plan)
@@ -128,19 +135,33 @@ def reset(context: Context) -> None:
 
 
 # -------------------------------------------------------------------------------------- starting
-def _ensure_plan(plan: layout.DevnetPlan, engine: str) -> None:
+def _ensure_plan(plan: layout.DevnetPlan) -> None:
     from miner.attackers import AttackerKind
 
     kinds = [kind.value for kind in AttackerKind]
     for kind in plan.attackers:
         if kind not in kinds:
             raise UsageFailed(f"--attacker {kind!r} is none of {', '.join(kinds)}")
-    if engine != "embedded":
-        raise UsageFailed(f"--engine {engine!r}: this version has the embedded engine only")
+    if plan.engine not in layout.ENGINES:
+        raise UsageFailed(f"--engine {plan.engine!r} is none of {', '.join(layout.ENGINES)}")
+    if plan.num_nodes > 1 and plan.engine == layout.EMBEDDED:
+        raise UsageFailed(f"--nodes {plan.num_nodes} needs --engine {layout.COMETBFT}")
+    if plan.engine == layout.COMETBFT:
+        _ensure_cometbft()
     if bool(plan.num_miners) != bool(plan.num_validators):
         raise UsageFailed(
             "--miners and --validators: both above 0 for a run, or both 0 for the chain alone"
         )
+
+
+def _ensure_cometbft() -> None:
+    from node.engine.comet.process import require_binary
+    from node.engine.errors import EngineMissing
+
+    try:
+        require_binary()
+    except EngineMissing as error:
+        raise CommandFailed(str(error), hint="make cometbft") from error
 
 
 def _parse_until(text: str | None) -> Any:
@@ -170,14 +191,15 @@ def _start_all(plan: layout.DevnetPlan) -> tuple[layout.DevnetFile, layout.Devne
     accounts = prepare_home(plan)
     document = existing or layout.DevnetFile(
         chain_id=layout.CHAIN_ID,
-        endpoints={"grpc": plan.grpc, "rpc": f"http://127.0.0.1:{plan.get_port('rpc')}"},
+        endpoints=plan.list_endpoints(),
         plan=layout.describe_plan(plan),
         accounts=accounts,
     )
-    is_started = False
-    if not _is_running(document, "node"):
-        _start(plan, document, layout.make_node(plan))
-        is_started = True
+    stopped = [p for p in layout.list_node_processes(plan) if not _is_running(document, p.name)]
+    for process in stopped:
+        _start(plan, document, process)
+    is_started = bool(stopped)
+    if stopped:
         try:
             wait_for_chain(plan, document.processes["node"], START_SECONDS)
         except CommandFailed:

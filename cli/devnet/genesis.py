@@ -33,7 +33,7 @@ def prepare_home(plan: layout.DevnetPlan) -> list[dict[str, Any]]:
                 "account_index": account.index,
             }
         )
-    devnet.write_node_home(plan.node_home, known, time.time_ns())
+    devnet.write_node_homes(plan.list_node_homes(), known, time.time_ns())
     _write_spec(plan)
     return accounts
 

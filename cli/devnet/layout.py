@@ -15,6 +15,11 @@ FIRST_PARTICIPANT_PORT = 9300
 MAX_PARTICIPANTS = 64
 
 PORTS = {"grpc": 9090, "rpc": 26657}
+COMET_PORTS = {**PORTS, "p2p": 26656}
+PORTS_PER_NODE = 10
+EMBEDDED, COMETBFT = "embedded", "cometbft"
+ENGINES = (EMBEDDED, COMETBFT)
+MAX_NODES = 16
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,8 @@ class DevnetPlan:
         seed: of the run's first weights.
         port_offset: added to every port.
         dataset_dir: text to train on, None for the default corpus.
+        engine: who orders blocks.
+        num_nodes: nodes of the chain; more than one with CometBFT.
     """
 
     home: Path
@@ -38,11 +45,16 @@ class DevnetPlan:
     seed: int = 1
     port_offset: int = 0
     dataset_dir: Path | None = None
+    engine: str = EMBEDDED
+    num_nodes: int = 1
 
-    @property
-    def node_home(self) -> Path:
-        """Folder of the node."""
-        return self.home / "node"
+    def list_nodes(self) -> list[str]:
+        """List the names of the nodes: node, node-1, node-2; participants talk to the first."""
+        return ["node", *(f"node-{index}" for index in range(1, self.num_nodes))]
+
+    def list_node_homes(self) -> list[Path]:
+        """List the folders of the nodes."""
+        return [self.home / name for name in self.list_nodes()]
 
     @property
     def logs(self) -> Path:
@@ -54,9 +66,18 @@ class DevnetPlan:
         """Whether anything is trained."""
         return bool(self.num_miners and self.num_validators)
 
-    def get_port(self, name: str) -> int:
-        """Return the port of a door."""
-        return PORTS[name] + self.port_offset
+    def get_port(self, name: str, node_index: int = 0) -> int:
+        """Return a port of a node."""
+        return COMET_PORTS[name] + PORTS_PER_NODE * node_index + self.port_offset
+
+    def list_endpoints(self) -> dict[str, str]:
+        """List what clients connect to: grpc and rpc, then grpc-1, rpc-1 of further nodes."""
+        found = {}
+        for index in range(self.num_nodes):
+            suffix = f"-{index}" if index else ""
+            found[f"grpc{suffix}"] = f"127.0.0.1:{self.get_port('grpc', index)}"
+            found[f"rpc{suffix}"] = f"http://127.0.0.1:{self.get_port('rpc', index)}"
+        return found
 
     @property
     def grpc(self) -> str:
@@ -89,10 +110,26 @@ def list_participants(plan: DevnetPlan) -> list[ProcessPlan]:
     return processes
 
 
-def make_node(plan: DevnetPlan) -> ProcessPlan:
-    """Return the node's process with its doors."""
-    options = ("--home", str(plan.node_home), "--port-offset", str(plan.port_offset))
-    return ProcessPlan("node", (sys.executable, "-m", "node.process", *options))
+def list_node_processes(plan: DevnetPlan) -> list[ProcessPlan]:
+    """List the nodes with their doors; each knows all others."""
+    from node.engine.keys import load_node_id
+
+    homes = plan.list_node_homes()
+    peers = []
+    if plan.num_nodes > 1:
+        for index, home in enumerate(homes):
+            node_id = load_node_id(home / "config" / "node_key.json")
+            peers.append(f"{node_id}@127.0.0.1:{plan.get_port('p2p', index)}")
+    found = []
+    for index, (name, home) in enumerate(zip(plan.list_nodes(), homes, strict=True)):
+        offset = plan.port_offset + PORTS_PER_NODE * index
+        options = ["--home", str(home), "--port-offset", str(offset)]
+        if plan.engine == COMETBFT:
+            options += ["--engine", COMETBFT]
+        for peer in peers[:index] + peers[index + 1 :]:
+            options += ["--peer", peer]
+        found.append(ProcessPlan(name, (sys.executable, "-m", "node.process", *options)))
+    return found
 
 
 def make_owner(plan: DevnetPlan) -> ProcessPlan:
@@ -110,7 +147,8 @@ def descent(plan: DevnetPlan, *arguments: str) -> tuple[str, ...]:
 
 def find_busy_port(plan: DevnetPlan) -> int | None:
     """Return the first port of the plan that something else listens on."""
-    ports = [plan.get_port(name) for name in PORTS]
+    names = COMET_PORTS if plan.engine == COMETBFT else PORTS
+    ports = [plan.get_port(name, index) for index in range(plan.num_nodes) for name in names]
     if plan.has_run:
         count = plan.num_miners + plan.num_validators + len(plan.attackers)
         first = FIRST_PARTICIPANT_PORT + plan.port_offset
@@ -180,6 +218,8 @@ def describe_plan(plan: DevnetPlan) -> dict[str, Any]:
         "seed": plan.seed,
         "port_offset": plan.port_offset,
         "dataset_dir": None if plan.dataset_dir is None else str(plan.dataset_dir),
+        "engine": plan.engine,
+        "num_nodes": plan.num_nodes,
     }
 
 
@@ -194,4 +234,6 @@ def restore_plan(home: Path, document: dict[str, Any]) -> DevnetPlan:
         seed=document["seed"],
         port_offset=document["port_offset"],
         dataset_dir=None if dataset is None else Path(dataset),
+        engine=document.get("engine", EMBEDDED),
+        num_nodes=document.get("num_nodes", 1),
     )

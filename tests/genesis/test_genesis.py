@@ -17,7 +17,7 @@ from genesis.devnet import (
     get_account,
     init_devnet_home,
     list_accounts,
-    write_node_home,
+    write_node_homes,
 )
 from genesis.document import (
     GenesisError,
@@ -184,10 +184,10 @@ def test_home_of_another_chain_is_refused(tmp_path: Path) -> None:
 
 def test_devnet_home_is_made_once(tmp_path: Path) -> None:
     addresses = {account.name: account.address for account in list_accounts()}
-    write_node_home(tmp_path, addresses, TIME_NS)
+    write_node_homes([tmp_path], addresses, TIME_NS)
     before = (tmp_path / "config" / "genesis.json").read_bytes()
     check_document(json.loads(before))
-    write_node_home(tmp_path, addresses, TIME_NS + 1)
+    write_node_homes([tmp_path], addresses, TIME_NS + 1)
     assert (tmp_path / "config" / "genesis.json").read_bytes() == before
     with pytest.raises(ValueError, match="the keyring has"):
-        write_node_home(tmp_path / "other", {"faucet": "descent1other"}, TIME_NS)
+        write_node_homes([tmp_path / "other"], {"faucet": "descent1other"}, TIME_NS)
