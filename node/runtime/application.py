@@ -23,6 +23,7 @@ from node.runtime.errors import ChainError, QueryError
 from node.runtime.events import build_abci_event
 from node.runtime.executor import TxExecutor, TxOutcome
 from node.runtime.options import NodeOptions
+from node.runtime.proposals import ProposalInvalid, ProposalRules, run_inherent, split_inherents
 from node.runtime.runtime import Runtime
 from node.runtime.state import Changes, KeyValueReader, Overlay, VersionReader
 from node.runtime.storage import GenesisDataError
@@ -38,9 +39,6 @@ PROPOSAL_ACCEPT = abci.ResponseProcessProposal.ACCEPT
 PROPOSAL_REJECT = abci.ResponseProcessProposal.REJECT
 EXTENSION_ACCEPT = abci.ResponseVerifyVoteExtension.ACCEPT
 EXTENSION_REJECT = abci.ResponseVerifyVoteExtension.REJECT
-TX_FIELD_OVERHEAD_BYTES = 8
-"""Bytes a transaction takes in a block beyond its own, at most."""
-
 VoteExtender = Callable[[Context, list[bytes]], bytes]
 
 
@@ -100,6 +98,7 @@ class Application:
         self._extend = extend
         ante = AnteHandler(runtime, accounts, bank, options.min_gas_price)
         self._executor = TxExecutor(runtime, ante, options.max_tx_bytes)
+        self._rules = ProposalRules(runtime, self._executor)
         self._genesis: Overlay | None = None
         self._reset_check_state()
 
@@ -107,6 +106,7 @@ class Application:
         return self.store if self._genesis is None else self._genesis
 
     def _reset_check_state(self) -> None:
+        self._rules.forget()
         self._check_state = Overlay(self._get_base())
         ctx = Context(self._check_state, BlockInfo("", 0, 0))
         self.last_block = self._consensus.get_last_block(ctx)
@@ -178,41 +178,25 @@ class Application:
     # Proposals
 
     def prepare_proposal(self, request: Any) -> Any:
-        """Put the pseudo transactions first, then what fits."""
-        ctx = self._open_context(make_block(self.last_block.chain_id, request))
-        extensions = [
-            vote.vote_extension for vote in request.local_last_commit.votes if vote.vote_extension
-        ]
-        txs = []
-        for tag, pallet in sorted(self.runtime.inherents.items()):
-            data = pallet.build_inherent(ctx, extensions)
-            if data:
-                txs.append(bytes((tag,)) + data)
-        size = sum(len(tx) + TX_FIELD_OVERHEAD_BYTES for tx in txs)
-        for tx in request.txs:
-            size += len(tx) + TX_FIELD_OVERHEAD_BYTES
-            if size > request.max_tx_bytes:
-                break
-            txs.append(tx)
+        """Put the pseudo transactions first, then what is valid and fits."""
+        votes = request.local_last_commit.votes
+        txs = self._rules.build(
+            self._get_base(),
+            make_block(self.last_block.chain_id, request),
+            request.txs,
+            [vote.vote_extension for vote in votes if vote.vote_extension],
+            (request.max_tx_bytes, self._max_gas),
+        )
         return abci.ResponsePrepareProposal(txs=txs)
 
     def process_proposal(self, request: Any) -> Any:
-        """Reject a proposal whose pseudo transactions are out of place or wrong."""
-        ctx = self._open_context(make_block(self.last_block.chain_id, request))
+        """Reject a proposal that breaks a rule of `node/runtime/proposals.py`."""
+        block = make_block(self.last_block.chain_id, request)
         try:
-            self._run_inherents(ctx, split_inherents(self.runtime, list(request.txs))[0])
-        except ChainError:
+            self._rules.judge(self._get_base(), block, request.txs, self._max_gas)
+        except ProposalInvalid:
             return abci.ResponseProcessProposal(status=PROPOSAL_REJECT)
-        num_inherents = len(split_inherents(self.runtime, list(request.txs))[0])
-        for tx in request.txs[num_inherents:]:
-            if not tx or tx[0] in self.runtime.inherents:
-                return abci.ResponseProcessProposal(status=PROPOSAL_REJECT)
         return abci.ResponseProcessProposal(status=PROPOSAL_ACCEPT)
-
-    def _run_inherents(self, ctx: Context, inherents: list[bytes]) -> None:
-        for tx in inherents:
-            with ctx.snapshot():
-                self.runtime.inherents[tx[0]].process_inherent(ctx, tx[1:])
 
     def extend_vote(self, request: Any) -> Any:
         """Make this node's vote extension for the block being voted on."""
@@ -260,7 +244,7 @@ class Application:
 
     def _deliver_inherent(self, ctx: Context, tx: bytes) -> Any:
         try:
-            self._run_inherents(ctx, [tx])
+            run_inherent(self.runtime, ctx, tx)
         except ChainError as error:
             return abci.ExecTxResult(code=error.code, codespace=error.codespace, log=str(error))
         return abci.ExecTxResult()
@@ -375,16 +359,6 @@ def parse_app_state(data: bytes) -> dict[str, Any]:
     if not isinstance(sections, dict):
         raise GenesisDataError("app_state.pallets is not an object")
     return sections
-
-
-def split_inherents(runtime: Runtime, txs: list[bytes]) -> tuple[list[bytes], list[bytes]]:
-    """Split the leading pseudo transactions, ascending by tag, from the others."""
-    last_tag = -1
-    for index, tx in enumerate(txs):
-        if not tx or tx[0] not in runtime.inherents or tx[0] <= last_tag:
-            return txs[:index], txs[index:]
-        last_tag = tx[0]
-    return txs, []
 
 
 def open_reader(base: KeyValueReader, height: int) -> KeyValueReader:

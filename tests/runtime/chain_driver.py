@@ -17,6 +17,7 @@ from tendermint.abci import types_pb2 as abci
 
 from node.chain import Chain, build_chain
 from node.onion import OnionKeeper
+from node.pallets.consensus.pallet import build_default_params
 from node.runtime.addresses import compute_account_address, encode_account
 from node.runtime.ante import build_key
 from node.runtime.coins import build_coin
@@ -105,8 +106,10 @@ class ChainDriver:
         path: Path,
         balances: Mapping[str, int] | None = None,
         options: NodeOptions | None = None,
+        max_gas: int = -1,
     ) -> None:
         self.path = path
+        self._max_gas = max_gas
         self.operator = Key("operator")
         self.keeper = OnionKeeper(b"\x07" * 32, self.operator.addr)
         self.options = options
@@ -134,6 +137,8 @@ class ChainDriver:
         state = build_app_state(self._balances, self.operator, self.keeper.first_anchor)
         request = abci.RequestInitChain(chain_id=CHAIN_ID, app_state_bytes=state, initial_height=1)
         request.time.seconds = GENESIS_SECONDS
+        request.consensus_params.CopyFrom(build_default_params())
+        request.consensus_params.block.max_gas = self._max_gas
         self.genesis_response = self.app.init_chain(request)
 
     @property
@@ -177,10 +182,13 @@ class ChainDriver:
         return list(self.app.prepare_proposal(request).txs)
 
     def make_block(self, txs: Sequence[bytes] | None = None, commit: bool = True) -> Any:
-        """Make one block of the given transactions, or of the mempool."""
+        """Make one block of the mempool, or of exactly the given transactions, valid or not."""
+        is_proposed = txs is None
         if txs is None:
             txs, self.mempool = self.mempool, []
-        ordered = self.propose(txs)
+            ordered = self.propose(txs)
+        else:
+            ordered = [*self.propose([]), *txs]
         height = self.height + 1
         fields = {"height": height, "txs": ordered, "proposer_address": PROPOSER}
         process = abci.RequestProcessProposal(**fields)
@@ -188,7 +196,8 @@ class ChainDriver:
         finalize = abci.RequestFinalizeBlock(**fields)
         for request in (process, extend, finalize):
             request.time.seconds = GENESIS_SECONDS + height
-        assert self.app.process_proposal(process).status == abci.ResponseProcessProposal.ACCEPT
+        if is_proposed:
+            assert self.app.process_proposal(process).status == abci.ResponseProcessProposal.ACCEPT
         extension = self.app.extend_vote(extend).vote_extension
         verify = abci.RequestVerifyVoteExtension(height=height, vote_extension=extension)
         assert self.app.verify_vote_extension(verify).status == 1

@@ -179,9 +179,3 @@ def test_an_unexpected_exception_leaves_the_application(
     with pytest.raises(ZeroDivisionError):
         driver.make_block([driver.sign(ALICE, build_send(5))])
     assert driver.height == 1
-
-
-def test_prepare_proposal_respects_the_size_limit(driver: ChainDriver) -> None:
-    txs = [bytes((0x0A,)) + bytes(400)] * 10
-    request = abci.RequestPrepareProposal(max_tx_bytes=1_000, txs=txs, height=2)
-    assert len(driver.app.prepare_proposal(request).txs) == 2

@@ -1,0 +1,151 @@
+"""What a block may hold: built so for this node's proposals, demanded of everybody else's.
+
+1. Pseudo transactions first, ascending by tag, each valid.
+2. Then transactions that pass every check before their messages (size, decoding, gas limit, fee,
+   signatures, sequence, timeout) at the block's height and time, on the state that the ones before
+   leave: so those of one signer stand in the order of their sequences, and none comes twice.
+3. Their gas limits add up to at most the block's.
+
+Messages are not executed here: a transaction may fail later and pays for that. Proposer and judges
+run the same function on the same state, so a correct proposal is accepted everywhere.
+
+Source: `reference/chain.md` section 3.3; CometBFT spec/abci/abci++_app_requirements.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+from node.runtime.ante import Mode
+from node.runtime.context import BlockInfo, Context
+from node.runtime.errors import ChainError
+from node.runtime.executor import TxExecutor
+from node.runtime.runtime import Runtime
+from node.runtime.state import KeyValueReader, Overlay
+
+TX_FIELD_OVERHEAD_BYTES = 8
+"""Bytes a transaction takes in a block beyond its own, at most."""
+
+
+class ProposalInvalid(Exception):
+    """A proposal breaks a rule; the text says which."""
+
+
+class ProposalRules:
+    """Builds proposals and judges them.
+
+    Args:
+        runtime, executor: what transactions run on.
+    """
+
+    def __init__(self, runtime: Runtime, executor: TxExecutor) -> None:
+        self._runtime = runtime
+        self._executor = executor
+        self._approved = b""
+
+    def forget(self) -> None:
+        """Forget what was approved, because the state it stood on changed."""
+        self._approved = b""
+
+    def build(
+        self,
+        base: KeyValueReader,
+        block: BlockInfo,
+        txs: Iterable[bytes],
+        extensions: list[bytes],
+        limits: tuple[int, int],
+    ) -> list[bytes]:
+        """Build a proposal of what fits and is valid, in the order given.
+
+        Args:
+            extensions: vote extensions of the block before.
+            limits: bytes and gas of a block; gas -1 for none.
+        """
+        ctx = Context(Overlay(base), block)
+        max_bytes, max_gas = limits
+        chosen, size, gas = [], 0, 0
+        for tag, pallet in sorted(self._runtime.inherents.items()):
+            data = pallet.build_inherent(ctx, extensions)
+            if data:
+                chosen.append(bytes((tag,)) + data)
+                size += len(data) + 1 + TX_FIELD_OVERHEAD_BYTES
+        self._run_inherents(ctx, chosen)
+        for tx in txs:
+            if size + len(tx) + TX_FIELD_OVERHEAD_BYTES > max_bytes:
+                break
+            try:
+                used = self._check_tx(ctx, tx, max_gas, gas)
+            except ProposalInvalid:
+                continue
+            gas += used
+            size += len(tx) + TX_FIELD_OVERHEAD_BYTES
+            chosen.append(tx)
+        self._approved = compute_digest(block, chosen)
+        return chosen
+
+    def judge(
+        self, base: KeyValueReader, block: BlockInfo, txs: Sequence[bytes], max_gas: int
+    ) -> None:
+        """Check a proposal.
+
+        Raises: ProposalInvalid.
+        """
+        digest = compute_digest(block, txs)
+        if digest == self._approved:
+            return
+        ctx = Context(Overlay(base), block)
+        inherents, others = split_inherents(self._runtime, list(txs))
+        try:
+            self._run_inherents(ctx, inherents)
+        except ChainError as error:
+            raise ProposalInvalid(f"a pseudo transaction is refused: {error}") from error
+        gas = 0
+        for tx in others:
+            gas += self._check_tx(ctx, tx, max_gas, gas)
+        self._approved = digest
+
+    def _run_inherents(self, ctx: Context, inherents: Iterable[bytes]) -> None:
+        for tx in inherents:
+            run_inherent(self._runtime, ctx, tx)
+
+    def _check_tx(self, ctx: Context, tx: bytes, max_gas: int, gas_before: int) -> int:
+        """Check one transaction and keep what the checks write; returns its gas limit.
+
+        Raises: ProposalInvalid.
+        """
+        if not tx or tx[0] in self._runtime.inherents:
+            raise ProposalInvalid("a pseudo transaction is out of place")
+        outcome = self._executor.run(ctx.state, ctx.block, tx, Mode.RECHECK, max_gas)
+        if outcome.code:
+            raise ProposalInvalid(f"a transaction is refused: {outcome.log}")
+        if 0 <= max_gas < gas_before + outcome.gas_wanted:
+            raise ProposalInvalid(f"more gas than {max_gas}")
+        return outcome.gas_wanted
+
+
+def run_inherent(runtime: Runtime, ctx: Context, tx: bytes) -> None:
+    """Run one pseudo transaction in a snapshot.
+
+    Raises: ChainError.
+    """
+    with ctx.snapshot():
+        runtime.inherents[tx[0]].process_inherent(ctx, tx[1:])
+
+
+def split_inherents(runtime: Runtime, txs: list[bytes]) -> tuple[list[bytes], list[bytes]]:
+    """Split the leading pseudo transactions, ascending by tag, from the others."""
+    last_tag = -1
+    for index, tx in enumerate(txs):
+        if not tx or tx[0] not in runtime.inherents or tx[0] <= last_tag:
+            return txs[:index], txs[index:]
+        last_tag = tx[0]
+    return txs, []
+
+
+def compute_digest(block: BlockInfo, txs: Iterable[bytes]) -> bytes:
+    """Compute what a judgement is remembered by: height, time and every byte."""
+    digest = hashlib.sha256(block.height.to_bytes(8, "big") + block.time_ns.to_bytes(12, "big"))
+    for tx in txs:
+        digest.update(len(tx).to_bytes(8, "big") + tx)
+    return digest.digest()

@@ -1,0 +1,142 @@
+"""What proposals hold, and which of a dishonest proposer's are rejected."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cosmos.bank.v1beta1 import tx_pb2 as bank_tx
+from tendermint.abci import types_pb2 as abci
+
+from node.runtime.coins import build_coin
+from tests.runtime.chain_driver import GENESIS_SECONDS, PROPOSER, ChainDriver, Key
+
+ALICE, BOB = Key("alice"), Key("bob")
+ACCEPT = abci.ResponseProcessProposal.ACCEPT
+REJECT = abci.ResponseProcessProposal.REJECT
+
+
+def sign(driver: ChainDriver, key: Key, ahead: int, *, amount: int = 1, **options: Any) -> bytes:
+    """Sign a transfer whose sequence is `ahead` of the committed one."""
+    receiver = BOB if key is ALICE else ALICE
+    message = bank_tx.MsgSend(
+        from_address=key.text, to_address=receiver.text, amount=[build_coin("udsc", amount)]
+    )
+    sequence = driver.get_account(key).sequence + ahead
+    return driver.sign(key, message, sequence=sequence, **options)
+
+
+def judge(driver: ChainDriver, txs: Sequence[bytes]) -> int:
+    """Have a fresh application on the same state judge a proposal of another node."""
+    request = abci.RequestProcessProposal(
+        txs=txs, height=driver.height + 1, proposer_address=PROPOSER
+    )
+    request.time.seconds = GENESIS_SECONDS + driver.height + 1
+    driver.app._rules.forget()
+    return int(driver.app.process_proposal(request).status)
+
+
+def test_what_is_built_is_accepted(driver: ChainDriver) -> None:
+    txs = driver.propose([sign(driver, ALICE, 0), sign(driver, BOB, 0), sign(driver, ALICE, 1)])
+    assert len(txs) == 4
+    assert txs[0][0] == 1
+    assert judge(driver, txs) == ACCEPT
+    assert judge(driver, txs) == ACCEPT
+
+
+def test_invalid_transactions_are_left_out(driver: ChainDriver) -> None:
+    good = [sign(driver, ALICE, 0), sign(driver, ALICE, 1)]
+    bad = [
+        sign(driver, ALICE, 7),
+        sign(driver, BOB, 0, timeout_height=driver.height),
+        b"\x0agarbage",
+        b"",
+        b"\x01garbage",
+        good[0],
+    ]
+    assert driver.propose([bad[0], good[0], *bad[1:], good[1]])[1:] == good
+
+
+def test_size_limit(driver: ChainDriver) -> None:
+    txs = [sign(driver, ALICE, ahead) for ahead in range(20)]
+    inherents = driver.propose([])
+    request = abci.RequestPrepareProposal(txs=txs, height=driver.height + 1)
+    request.time.seconds = GENESIS_SECONDS + driver.height + 1
+    request.max_tx_bytes = sum(map(len, inherents)) + 10 * (len(txs[0]) + 8)
+    request.local_last_commit.votes.add(vote_extension=driver._extension)
+    chosen = list(driver.app.prepare_proposal(request).txs)
+    assert sum(map(len, chosen)) <= request.max_tx_bytes
+    assert chosen[1:] == txs[: len(chosen) - 1]
+    assert len(chosen) in (10, 11)
+
+
+def test_messages_that_fail_are_no_reason_to_reject(driver: ChainDriver) -> None:
+    tx = sign(driver, ALICE, 0, amount=10**15)
+    assert driver.propose([tx])[1:] == [tx]
+    assert judge(driver, [*driver.propose([]), tx]) == ACCEPT
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "unsigned",
+        "garbage",
+        "empty",
+        "expired",
+        "reordered",
+        "twice",
+        "gap",
+        "no_reveal_first",
+        "poor",
+        "oversize",
+        "spent_fee",
+    ],
+)
+def test_invalid_proposal(driver: ChainDriver, what: str) -> None:
+    reveal = driver.propose([])
+    first, second = sign(driver, ALICE, 0), sign(driver, ALICE, 1)
+    rich = driver.get_balance(ALICE)
+    proposals = {
+        "unsigned": [*reveal, sign(driver, ALICE, 0, signature=bytes(64))],
+        "garbage": [*reveal, first, b"\x0a\x03abc"],
+        "empty": [*reveal, b""],
+        "expired": [*reveal, sign(driver, ALICE, 0, timeout_height=driver.height)],
+        "reordered": [*reveal, second, first],
+        "twice": [*reveal, first, first],
+        "gap": [*reveal, first, sign(driver, ALICE, 2)],
+        "no_reveal_first": [first, *reveal],
+        "poor": [*reveal, sign(driver, ALICE, 0, fee=rich + 1)],
+        "oversize": [*reveal, sign(driver, ALICE, 0, memo="x" * 2**20)],
+        "spent_fee": [*reveal, sign(driver, ALICE, 0, fee=rich), sign(driver, ALICE, 1, fee=1)],
+    }
+    assert judge(driver, [*reveal, first, second]) == ACCEPT
+    assert judge(driver, proposals[what]) == REJECT
+
+
+def test_gas_limit_of_a_block(tmp_path: Path) -> None:
+    driver = ChainDriver(tmp_path, {"alice": 10**6}, max_gas=500_000)
+    driver.make_block()
+    txs = [sign(driver, ALICE, ahead) for ahead in range(3)]
+    assert len(driver.propose(txs)) == 1 + 2
+    reveal = driver.propose([])
+    assert judge(driver, [*reveal, *txs[:2]]) == ACCEPT
+    assert judge(driver, [*reveal, *txs]) == REJECT
+    driver.close()
+
+
+def test_accepted_is_what_would_be_built(driver: ChainDriver) -> None:
+    pool = [sign(driver, key, ahead) for key in (ALICE, BOB) for ahead in range(3)]
+    pool += [sign(driver, ALICE, 0, signature=bytes(64)), b"\x0a", b"\x01"]
+    source = random.Random(5)
+    seen = set()
+    for _ in range(60):
+        txs = [*driver.propose([]), *source.sample(pool, source.randrange(0, 4))]
+        verdict = judge(driver, txs)
+        seen.add(verdict)
+        built = driver.propose(txs[1:])
+        assert (built == txs) == (verdict == ACCEPT)
+        assert judge(driver, built) == ACCEPT
+    assert seen == {ACCEPT, REJECT}
