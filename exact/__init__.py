@@ -13,6 +13,7 @@ counter.py     counter-based integers: the only randomness
 sampling.py    drawing a token with integers
 merkle.py      RFC 6962 tree, paths
 state.py       canonical states: roots, openings, bytes
+referee/       one element recomputed from opened operands: what a chain can execute
 probe.py       golden-trace self-test of a device
 
 codec.py        payloads: compress, encode, decode, the strict parser

@@ -1,7 +1,7 @@
 """The executor both backends share: runs a program's list, op by op, over named tensors."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -78,6 +78,35 @@ class Backend(ABC):
             if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
                 raise InvalidStep(f"{name} holds a NaN or an infinity")
         return result
+
+    def trace_step(
+        self, program: Program, state: State, batch: np.ndarray
+    ) -> Iterator[dict[str, np.ndarray]]:
+        """Run one step op by op, for roots that are finer than an interval's.
+
+        Args:
+            program: from `build_program`.
+            state: an interval state.
+            batch: integers [B, L + 1].
+
+        Yields:
+            Each operation's outputs by name, in the order of `program.step_ops`.
+
+        Raises:
+            InvalidStep: a NaN or an infinity appeared.
+        """
+        tensors = {n: self._to_tensor(t) for n, t in select_interval(state).items()}
+        env = {**tensors, **self._load_tokens(batch[:, :-1], batch[:, 1:])}
+        self._begin(program)
+        for op, dead in zip(program.step_ops, compute_last_uses(program.step_ops), strict=True):
+            with np.errstate(all="ignore"):
+                inputs = [env[name] for name in op.inputs]
+                results = self._get_kernel(op.kind)(op.attributes, *inputs)
+            made = {n: t for n, t in zip(op.outputs, results, strict=True) if n}
+            env.update(made)
+            yield {name: self._to_numpy(tensor) for name, tensor in made.items()}
+            for name in dead:
+                env.pop(name, None)
 
     def sequence_losses(self, program: Program, params: State, tokens: np.ndarray) -> np.ndarray:
         """Compute each sequence's summed negative log likelihood.
