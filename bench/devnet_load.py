@@ -5,7 +5,8 @@
 Starts a devnet in a temporary folder with its screen as plain lines, lets it run `skip` blocks
 after its first round has begun, and measures until `blocks` more. Prints one JSON document: for
 every process the processor seconds per 100 blocks, how many of them the event loop's thread took
-(the rest is training, judging and gRPC's own threads), and resident memory at the end.
+(the rest is training, judging and gRPC's own threads), and memory at the end: resident (`rss`,
+counts pages of libraries in every process that uses them) and its fair share (`pss`).
 """
 
 import argparse
@@ -56,11 +57,12 @@ def take_usage(processes: dict[str, psutil.Process]) -> Usage:
     usage: Usage = {}
     for name, process in processes.items():
         try:
-            times, memory = process.cpu_times(), process.memory_info()
+            times, memory = process.cpu_times(), process.memory_full_info()
             loop = [t.user_time + t.system_time for t in process.threads() if t.id == process.pid]
         except psutil.NoSuchProcess:
             continue
-        usage[name] = {"cpu": times.user + times.system, "loop": loop[0], "rss": memory.rss}
+        usage[name] = {"cpu": times.user + times.system, "loop": loop[0]}
+        usage[name] |= {"rss": memory.rss, "pss": memory.pss}
     return usage
 
 
@@ -72,6 +74,7 @@ def compare(before: Usage, after: Usage, num_blocks: int) -> dict[str, dict[str,
             "cpu_s": round((now["cpu"] - before[name]["cpu"]) * factor, 2),
             "loop_s": round((now["loop"] - before[name]["loop"]) * factor, 2),
             "rss_mib": round(now["rss"] / 2**20, 1),
+            "pss_mib": round(now["pss"] / 2**20, 1),
         }
         for name, now in after.items()
         if name in before
@@ -135,6 +138,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             sum(after[n]["cpu"] - before[n]["cpu"] for n in after) * 100 / num_blocks, 1
         ),
         "total_rss_mib": round(sum(entry["rss"] for entry in after.values()) / 2**20),
+        "total_pss_mib": round(sum(entry["pss"] for entry in after.values()) / 2**20),
     }
 
 

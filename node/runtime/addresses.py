@@ -15,6 +15,7 @@ ADDRESS_BYTES = 20
 
 CHARSET = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 CHARSET_INDEX = {char: index for index, char in enumerate(CHARSET)}
+DIGITS_32 = str.maketrans(CHARSET, "0123456789abcdefghijklmnopqrstuv")
 GENERATOR = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
 
 
@@ -22,47 +23,42 @@ class AddressError(ValueError):
     """The text is not a bech32 address with the expected prefix."""
 
 
-def compute_polymod(values: list[int]) -> int:
-    """Compute the bech32 checksum state of 5-bit values."""
-    check = 1
+def make_residues() -> tuple[int, ...]:
+    """Compute what each value of the top five bits adds to the checksum state."""
+    residues = []
+    for top in range(32):
+        residue = 0
+        for index, generator in enumerate(GENERATOR):
+            residue ^= generator if top >> index & 1 else 0
+        residues.append(residue)
+    return tuple(residues)
+
+
+RESIDUES = make_residues()
+
+
+def compute_polymod(values: list[int], check: int = 1) -> int:
+    """Compute the bech32 checksum state of 5-bit values, going on from the state `check`."""
     for value in values:
-        top = check >> 25
-        check = (check & 0x1FFFFFF) << 5 ^ value
-        for index in range(5):
-            check ^= GENERATOR[index] if (top >> index) & 1 else 0
+        check = (check & 0x1FFFFFF) << 5 ^ value ^ RESIDUES[check >> 25]
     return check
 
 
-def expand_prefix(prefix: str) -> list[int]:
-    """Spread the human-readable part into checksum input."""
-    return [ord(char) >> 5 for char in prefix] + [0] + [ord(char) & 31 for char in prefix]
-
-
-def convert_bits(data: bytes | list[int], width_in: int, width_out: int, pad: bool) -> list[int]:
-    """Regroup bits; without `pad`, left-over bits must be zero and fewer than `width_in`."""
-    accumulator = bits = 0
-    out: list[int] = []
-    mask = (1 << width_out) - 1
-    for value in data:
-        accumulator = (accumulator << width_in) | value
-        bits += width_in
-        while bits >= width_out:
-            bits -= width_out
-            out.append((accumulator >> bits) & mask)
-    if pad:
-        if bits:
-            out.append((accumulator << (width_out - bits)) & mask)
-    elif bits >= width_in or (accumulator << (width_out - bits)) & mask:
-        raise AddressError("bad padding")
-    return out
+@lru_cache(maxsize=256)
+def compute_prefix_state(prefix: str) -> int:
+    """Compute the checksum state after the human-readable part."""
+    high, low = [ord(char) >> 5 for char in prefix], [ord(char) & 31 for char in prefix]
+    return compute_polymod([*high, 0, *low])
 
 
 def encode_bech32(prefix: str, data: bytes) -> str:
     """Encode bytes as bech32 text."""
-    words = convert_bits(data, 8, 5, True)
-    polymod = compute_polymod(expand_prefix(prefix) + words + [0] * 6) ^ 1
-    words += [(polymod >> 5 * (5 - index)) & 31 for index in range(6)]
-    return prefix + "1" + "".join(CHARSET[word] for word in words)
+    num_words = -(-8 * len(data) // 5)
+    number = int.from_bytes(data, "big") << (5 * num_words - 8 * len(data))
+    words = [number >> shift & 31 for shift in range(5 * num_words - 5, -1, -5)]
+    polymod = compute_polymod([*words, 0, 0, 0, 0, 0, 0], compute_prefix_state(prefix)) ^ 1
+    words += [polymod >> shift & 31 for shift in (25, 20, 15, 10, 5, 0)]
+    return prefix + "1" + "".join([CHARSET[word] for word in words])
 
 
 def decode_bech32(text: str) -> tuple[str, bytes]:
@@ -76,14 +72,19 @@ def decode_bech32(text: str) -> tuple[str, bytes]:
     split = text.rfind("1")
     if split < 1 or len(text) - split < 7 or len(text) > 128:
         raise AddressError(f"decoding bech32 failed: invalid separator index {split}")
-    prefix = text[:split]
+    prefix, body = text[:split], text[split + 1 :]
     try:
-        words = [CHARSET_INDEX[char] for char in text[split + 1 :]]
+        words = [CHARSET_INDEX[char] for char in body]
     except KeyError as error:
         raise AddressError(f"decoding bech32 failed: invalid character {error}") from error
-    if compute_polymod(expand_prefix(prefix) + words) != 1:
+    if compute_polymod(words, compute_prefix_state(prefix)) != 1:
         raise AddressError("decoding bech32 failed: invalid checksum")
-    return prefix, bytes(convert_bits(words[:-6], 5, 8, False))
+    num_bits = 5 * (len(words) - 6)
+    number = int("0" + body[:-6].translate(DIGITS_32), 32)
+    padding = num_bits & 7
+    if padding >= 5 or number & ((1 << padding) - 1):
+        raise AddressError("bad padding")
+    return prefix, (number >> padding).to_bytes(num_bits >> 3, "big")
 
 
 @lru_cache(maxsize=65536)

@@ -60,17 +60,20 @@ class Params:
 
 
 class ParamsCodec:
-    """Value codec of a `Params` class."""
+    """Value codec of a `Params` class; what was decoded last is kept, for it rarely changes."""
 
     def __init__(self, params_class: type[P]) -> None:
         self.params_class: Any = params_class
+        self._last: tuple[bytes, Any] | None = None
         self._proto: ProtoCodec[Any] = ProtoCodec(params_class.message_class)
 
     def encode(self, value: Any) -> bytes:
         return self._proto.encode(value.to_message())
 
     def decode(self, data: bytes) -> Any:
-        return self.params_class.from_message(self._proto.decode(data))
+        if self._last is None or self._last[0] != data:
+            self._last = data, self.params_class.from_message(self._proto.decode(data))
+        return self._last[1]
 
     def to_json(self, value: Any) -> Any:
         return self._proto.to_json(value.to_message())

@@ -13,14 +13,20 @@ from typing import Any
 
 import lmdb
 
-from node.store.errors import StoreBusy, StoreCorrupt, StoreError, StoreFull, StoreMissing
+from node.store.errors import (
+    WHAT_TO_DO,
+    StoreBusy,
+    StoreCorrupt,
+    StoreError,
+    StoreFull,
+    StoreMissing,
+)
 
 MAP_SIZE_BYTES = 64 << 30  # address space, not disk; doubled when the data reaches it
 NUM_READERS_MAX = 1024
 ROOM_BYTES = 16 << 20  # less free than this when a write was cut short: the disk is full
 FORMAT_KEY = b"format"
 
-_WHAT_TO_DO = "restore the data folder from a backup or start again from genesis"
 _FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -48,9 +54,9 @@ def explain_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (lmdb.CorruptedError, lmdb.InvalidError, lmdb.PageNotFoundError) as error:
-        raise StoreCorrupt(f"{path}: the data is damaged ({error}): {_WHAT_TO_DO}") from error
+        raise StoreCorrupt(f"{path}: the data is damaged ({error}): {WHAT_TO_DO}") from error
     except (lmdb.VersionMismatchError, lmdb.IncompatibleError) as error:
-        raise StoreCorrupt(f"{path}: not a state file ({error}): {_WHAT_TO_DO}") from error
+        raise StoreCorrupt(f"{path}: not a state file ({error}): {WHAT_TO_DO}") from error
     except (lmdb.MapFullError, lmdb.MapResizedError):
         raise
     except (lmdb.Error, OSError) as error:
@@ -175,7 +181,7 @@ def _open_whole(path: Path, layout: Layout, *, readonly: bool, map_size: int) ->
     args = [sys.executable, "-I", str(Path(__file__).with_name("probe.py")), str(path)]
     args += [table.decode() for table in layout.tables]
     if subprocess.run(args, stderr=subprocess.DEVNULL, check=False).returncode:
-        raise StoreCorrupt(f"{path}: the data is cut short or damaged: {_WHAT_TO_DO}")
+        raise StoreCorrupt(f"{path}: the data is cut short or damaged: {WHAT_TO_DO}")
     env = _open_environment(path, layout, readonly=readonly, map_size=map_size)
     if not readonly:
         extend_file(env, path)
@@ -219,7 +225,7 @@ def _open_tables(env: Any, path: Path, layout: Layout, *, readonly: bool) -> dic
         if found is None and not readonly:
             txn.put(FORMAT_KEY, layout.format, db=tables[b"meta"])
         elif found != layout.format:
-            raise StoreCorrupt(f"{path} has format {found!r}, not {layout.format!r}: {_WHAT_TO_DO}")
+            raise StoreCorrupt(f"{path} has format {found!r}, not {layout.format!r}: {WHAT_TO_DO}")
     return tables
 
 

@@ -11,6 +11,8 @@ StoreError
   StoreUnknown        no pallet store of that name at that version
 """
 
+WHAT_TO_DO = "restore the data folder from a backup or start again from genesis"
+
 
 class StoreError(Exception):
     """The state store cannot do what was asked."""

@@ -3,6 +3,7 @@
 from hashlib import sha256
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -51,12 +52,21 @@ def test_root_is_a_function_of_content(
             assert store.store_roots()["bank"] == compute_content_root(content)
 
 
-def test_root_is_a_function_of_content__thousands_in_batches(tmp_path: Path) -> None:
+@pytest.mark.parametrize("cached_depth", [0, 3])
+def test_root_is_a_function_of_content__thousands_in_batches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cached_depth: int
+) -> None:
+    monkeypatch.setattr("node.store.tree.CACHED_DEPTH_MAX", cached_depth)
     content = {i.to_bytes(3, "big"): sha256(bytes([i & 255])).digest() for i in range(5000)}
     keys = sorted(content, key=lambda key: sha256(b"order" + key).digest())
     with StateStore.open(tmp_path / "a") as store:
         for version, at in enumerate(range(0, len(keys), 700), start=1):
             store.stage(version, {"bank": {key: content[key] for key in keys[at : at + 700]}})
+            store.commit()
+        for key in keys[::50]:
+            version += 1
+            content[key] = sha256(content[key]).digest()
+            store.stage(version, {"bank": {key: content[key], keys[-1]: content[keys[-1]]}})
             store.commit()
         root = store.store_roots()["bank"]
         gone = keys[100:4900]

@@ -1,0 +1,124 @@
+"""A node process with its doors in a temporary home, and funded accounts that sign, for benches."""
+
+from __future__ import annotations
+
+import secrets
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+import proto  # noqa: F401  (puts cosmos.* on the path)
+
+# isort: split
+from cosmos.auth.v1beta1 import auth_pb2
+from cosmos.auth.v1beta1 import query_pb2 as auth_query
+from cosmos.bank.v1beta1 import tx_pb2 as bank_tx
+
+from bench.node_transfers import START_UDSC, Sender
+from chain_client.errors import ChainClientError
+from chain_client.keys import Key
+from chain_client.sync_client import SyncChainClient
+from genesis.devnet import get_account, init_devnet_home
+from node.doors.supervisor import list_doors
+from node.runtime.coins import build_coin
+
+START_SECONDS = 60.0
+OUTPUTS_A_TX = 100
+
+
+@dataclass
+class LiveNode:
+    """A running node."""
+
+    process: subprocess.Popen[bytes]
+    grpc: str
+    rpc: str
+    home: Path
+
+    def measure_memory(self) -> dict[str, float]:
+        """Measure resident memory of node and doors, MiB."""
+        node = psutil.Process(self.process.pid)
+        found = {"node": node.memory_info().rss / 2**20}
+        for child in node.children(recursive=True):
+            module = next((part for part in child.cmdline() if "doors" in part), str(child.pid))
+            found[module.rpartition(".")[2]] = child.memory_info().rss / 2**20
+        found["all"] = sum(found.values())
+        return {name: round(value, 1) for name, value in found.items()}
+
+    def measure_cpu(self) -> dict[str, float]:
+        """Measure processor seconds so far of node and doors."""
+        node = psutil.Process(self.process.pid)
+        times = node.cpu_times()
+        found = {"node": times.user + times.system}
+        for child in node.children(recursive=True):
+            module = next((part for part in child.cmdline() if "doors" in part), str(child.pid))
+            times = child.cpu_times()
+            found[module.rpartition(".")[2]] = times.user + times.system
+        return found
+
+
+@contextmanager
+def start_node(port_offset: int, block_interval_ms: int) -> Iterator[LiveNode]:
+    """Start a devnet's node with its doors; stop it at the end."""
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder) / "node"
+        init_devnet_home(home, time_ns=time.time_ns(), onion_seed=secrets.token_bytes(32))
+        command = [
+            *(sys.executable, "-m", "node.process", "--home", str(home)),
+            *("--port-offset", str(port_offset), "--block-interval-ms", str(block_interval_ms)),
+        ]
+        process = subprocess.Popen(command, stdout=sys.stderr, stderr=sys.stderr)
+        grpc_port, rpc_port = (door.port for door in list_doors(port_offset))
+        node = LiveNode(process, f"127.0.0.1:{grpc_port}", f"127.0.0.1:{rpc_port}", home)
+        try:
+            with connect(node) as client:
+                client.wait_height(2)
+            yield node
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def connect(node: LiveNode) -> SyncChainClient:
+    """Return a client of the node's gRPC door."""
+    return SyncChainClient.connect(node.grpc, retry_for_s=START_SECONDS)
+
+
+def fund_senders(node: LiveNode, count: int) -> list[Sender]:
+    """Give so many new accounts coins from the faucet; return them, ready to sign."""
+    faucet = get_account("faucet")
+    key = Key("faucet", faucet.secret)
+    senders = [Sender(index) for index in range(count)]
+    with connect(node) as client:
+        for at in range(0, count, OUTPUTS_A_TX):
+            part = senders[at : at + OUTPUTS_A_TX]
+            coins = [build_coin("udsc", START_UDSC)]
+            total = [build_coin("udsc", START_UDSC * len(part))]
+            message = bank_tx.MsgMultiSend()
+            message.inputs.add(address=faucet.address, coins=total)
+            for sender in part:
+                message.outputs.add(address=sender.text, coins=coins)
+            client.submit(key, [message])
+        for sender in senders:
+            sender.number = find_number(client, sender.text)
+    return senders
+
+
+def find_number(client: SyncChainClient, address: str) -> int:
+    """Return the number the chain gave an account."""
+    response = client.query(
+        "/cosmos.auth.v1beta1.Query/Account",
+        auth_query.QueryAccountRequest(address=address),
+        auth_query.QueryAccountResponse,
+    )
+    account = auth_pb2.BaseAccount()
+    if not response.account.Unpack(account):
+        raise ChainClientError(f"{address} is no plain account")
+    return int(account.account_number)
