@@ -129,6 +129,7 @@ class BlockMirror:
         state = self._state
         if state is None:
             state = self._begin()
+            self.blocks.save_genesis(state)
             height = state.height + 1
         try:
             answer = self._rpc.call("block", height=str(height))

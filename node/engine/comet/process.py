@@ -5,13 +5,14 @@
     <home>/data/abci.sock          CometBFT's four connections to this process
     <home>/data                    CometBFT's blocks and state, the application's, the mirror's
 
-This process and CometBFT live and die together: when one ends, so does the other, and whoever
+This process and CometBFT live and die together: when one ends, so does the other (Linux), and who
 started the node starts it again. On the way up CometBFT asks the application for its height and
 replays what it lacks.
 """
 
 import asyncio
 import contextlib
+import ctypes
 import logging
 import signal
 from collections.abc import Callable
@@ -29,6 +30,8 @@ from node.engine.genesis_doc import GenesisDoc
 logger = logging.getLogger(__name__)
 
 STOP_WAIT_S = 10.0
+PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
 POLL_S = 0.05
 
 
@@ -74,16 +77,12 @@ async def run_comet(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
-    mirroring = asyncio.create_task(asyncio.to_thread(mirror.run), name="block mirror")
     server = AbciServer(MirroredApplication(application, mirror), home / "data" / ABCI_SOCKET_NAME)
     try:
         await server.start()
-        await _run_engine(binary, home, server, mirroring, stopping, application, on_ready)
+        await _run_engine(binary, home, server, mirror, stopping, application, on_ready)
     finally:
-        mirror.stop()
         await server.stop()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.wait([mirroring])
         mirror.close()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
@@ -93,15 +92,19 @@ async def _run_engine(
     binary: Path,
     home: Path,
     server: AbciServer,
-    mirroring: asyncio.Task[None],
+    mirror: BlockMirror,
     stopping: asyncio.Event,
     application: Any,
     on_ready: Callable[[], None] | None,
 ) -> None:
     """Run CometBFT until something ends; raise what it was."""
     process = await asyncio.create_subprocess_exec(
-        str(binary), "start", "--home", str(home), cwd=home, start_new_session=True
+        *(str(binary), "start", "--home", str(home)),
+        cwd=home,
+        start_new_session=True,
+        preexec_fn=_die_with_parent,
     )
+    mirroring = asyncio.create_task(asyncio.to_thread(mirror.run), name="block mirror")
     ended = asyncio.create_task(process.wait(), name="cometbft")
     stop = asyncio.create_task(stopping.wait(), name="stop")
     ready = asyncio.create_task(_wait_for_block(application, on_ready), name="ready")
@@ -111,13 +114,19 @@ async def _run_engine(
     finally:
         for task in (ready, stop):
             task.cancel()
+        mirror.stop()
+        await asyncio.wait([mirroring])
         await _end(process, ended)
     if server.failure.done():
         server.failure.result()
-    if mirroring.done():
-        mirroring.result()
+    mirroring.result()
     if not stopping.is_set():
         raise EngineStopped(f"CometBFT ended with code {process.returncode}; see its lines above")
+
+
+def _die_with_parent() -> None:
+    """Have the kernel kill CometBFT when this process is killed: it may hang without its ABCI."""
+    _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 async def _wait_for_block(application: Any, on_ready: Callable[[], None] | None) -> None:

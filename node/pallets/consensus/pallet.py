@@ -64,8 +64,15 @@ class ConsensusPallet(Pallet[ConsensusSchema]):
         return self.storage.params.expect(ctx)
 
     def set_params(self, ctx: Context, params: Any) -> None:
-        """Write the parameters the engine runs with."""
-        self.storage.params.set(ctx, params)
+        """Write the parameters the engine runs with.
+
+        Fields this chain does not know are dropped: newer engines send some, others do not, and
+        the state must be the same under all.
+        """
+        known = params_pb2.ConsensusParams()
+        known.CopyFrom(params)
+        known.DiscardUnknownFields()
+        self.storage.params.set(ctx, known)
 
     def record_block(self, ctx: Context) -> None:
         """Remember the block of the context as the last one."""

@@ -1,0 +1,171 @@
+"""Nodes on the real CometBFT as real processes on free ports; the first is asked unless told."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from genesis.devnet import init_devnet_homes
+from node.doors.supervisor import GRPC_PORT, PORTS_PER_NODE, RPC_PORT, is_port_free
+from node.engine.comet.build import find_binary
+from node.engine.comet.config import P2P_PORT
+from node.engine.keys import load_node_id
+
+ROOT = Path(__file__).resolve().parents[2]
+START_TIMEOUT_S = 60.0
+BLOCK_INTERVAL_MS = "250"
+needs_cometbft = pytest.mark.skipif(
+    find_binary() is None, reason="no CometBFT here: `make cometbft` builds it"
+)
+
+
+def find_port_offset(num_nodes: int) -> int:
+    """Find an offset with which every port of all nodes is free."""
+    for _ in range(100):
+        offset = random.randrange(1_000, 30_000, 100)
+        ports = [
+            port + offset + PORTS_PER_NODE * index
+            for index in range(num_nodes)
+            for port in (GRPC_PORT, RPC_PORT, P2P_PORT)
+        ]
+        if all(is_port_free("127.0.0.1", port) for port in ports):
+            return offset
+    raise AssertionError("no free ports")
+
+
+class CometNetwork:
+    """`num_nodes` validators of equal power under `folder`; a context manager that kills them."""
+
+    def __init__(self, folder: Path, num_nodes: int = 1) -> None:
+        self.homes = [folder / f"node-{index}" for index in range(num_nodes)]
+        self.offset = find_port_offset(num_nodes)
+        self.processes: dict[int, subprocess.Popen[bytes]] = {}
+        seeds = [bytes((index + 1,)) * 32 for index in range(num_nodes)]
+        init_devnet_homes(self.homes, time_ns=time.time_ns(), onion_seeds=seeds)
+        self._ids = [load_node_id(home / "config" / "node_key.json") for home in self.homes]
+
+    def __enter__(self) -> CometNetwork:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for index in list(self.processes):
+            self.kill(index)
+
+    def get_port(self, base: int, index: int = 0) -> int:
+        """Get a port of a node."""
+        return base + self.offset + PORTS_PER_NODE * index
+
+    # Processes
+
+    def start(self, index: int = 0, module: str = "node.process", more: Sequence[str] = ()) -> None:
+        """Start a node; `module` is what runs it, for one that misbehaves."""
+        command = [sys.executable, "-m", module, "--home", str(self.homes[index])]
+        command += ["--engine", "cometbft", "--block-interval-ms", BLOCK_INTERVAL_MS]
+        command += ["--port-offset", str(self.offset + PORTS_PER_NODE * index), *more]
+        for other, node_id in enumerate(self._ids):
+            if other != index:
+                command += ["--peer", f"{node_id}@127.0.0.1:{self.get_port(P2P_PORT, other)}"]
+        with open(self.homes[index] / "node.log", "ab") as log:
+            self.processes[index] = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+
+    def start_all(self) -> None:
+        """Start every node and wait for the first block."""
+        for index in range(len(self.homes)):
+            self.start(index)
+        self.wait_for_height(1, timeout_s=START_TIMEOUT_S)
+
+    def list_family(self, index: int) -> list[psutil.Process]:
+        """List a node's process and its children: CometBFT and the door."""
+        try:
+            parent = psutil.Process(self.processes[index].pid)
+            return [parent, *parent.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
+    def stop(self, index: int = 0) -> int:
+        """Stop a node as an operator does; returns its exit code."""
+        process = self.processes.pop(index)
+        process.terminate()
+        return process.wait(20)
+
+    def kill(self, index: int = 0, *, only_engine: bool = False) -> None:
+        """Kill a node's process, or its CometBFT, and wait until all of it is gone."""
+        family = self.list_family(index)
+        for process in family:
+            if only_engine and process.name() != "cometbft":
+                continue
+            with_pid = process.pid
+            if only_engine or process == family[0]:
+                os.kill(with_pid, signal.SIGKILL)
+        self.processes.pop(index).wait(20)
+        _, alive = psutil.wait_procs(family[1:], timeout=20)
+        for process in alive:
+            process.kill()
+        assert not alive, f"still running after the node was killed: {alive}"
+
+    def signal_all(self, index: int, number: int) -> None:
+        """Send a signal to all processes of a node."""
+        for process in self.list_family(index):
+            process.send_signal(number)
+
+    def wait_until(self, condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
+        """Wait for a condition; fails with the nodes' logs."""
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            if time.monotonic() > deadline:
+                raise AssertionError(self.read_logs())
+            time.sleep(0.05)
+
+    def read_logs(self) -> str:
+        """Read the end of every node's log."""
+        parts = []
+        for home in self.homes:
+            log = home / "node.log"
+            parts.append(f"{home.name}:\n{log.read_text()[-2000:] if log.exists() else ''}")
+        return "\n".join(parts)
+
+    # Questions to CometBFT
+
+    def call(self, method: str, index: int = 0, **params: Any) -> Any:
+        """Call CometBFT's RPC; raises OSError while it does not answer."""
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+        url = f"http://127.0.0.1:{self.get_port(RPC_PORT, index)}/"
+        request = urllib.request.Request(url, body.encode(), {"Content-Type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=5) as answer:
+                document = json.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            document = json.loads(error.read())
+        if "error" in document:
+            raise ValueError(document["error"])
+        return document["result"]
+
+    def get_height(self, index: int = 0) -> int:
+        """Get a node's newest height, 0 while it does not answer."""
+        try:
+            status = self.call("status", index)
+        except OSError:
+            return 0
+        return int(status["sync_info"]["latest_block_height"])
+
+    def wait_for_height(self, height: int, index: int = 0, timeout_s: float = 30.0) -> None:
+        """Wait until a node is at a height."""
+        self.wait_until(lambda: self.get_height(index) >= height, timeout_s)
+
+    def get_app_hash(self, height: int, index: int = 0) -> str:
+        """Get the app hash after a block, from the header of the next."""
+        header = self.call("header", index, height=str(height + 1))["header"]
+        return str(header["app_hash"]).lower()
