@@ -274,6 +274,8 @@ class Application:
         try:
             if request.path == "/app/version":
                 return abci.ResponseQuery(value=APP_VERSION.encode(), height=height)
+            if not self.store.version and self._genesis is None:
+                raise HeightUnavailable("there is no block yet")
             if request.path == "/app/simulate":
                 return self._answer_simulation(request.data)
             if request.path.startswith(("/store/", "store/")):
@@ -371,7 +373,7 @@ def ensure_height(store: StateStoreLike, height: int) -> None:
 
     Raises: HeightUnavailable.
     """
-    if not store.oldest_version <= height <= store.version:
+    if not max(store.oldest_version, 1) <= height <= store.version:
         raise HeightUnavailable(
             f"failed to load state at height {height}; kept are {store.oldest_version} to "
             f"{store.version} (latest height: {store.version})"

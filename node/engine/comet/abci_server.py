@@ -3,7 +3,8 @@
 Requests of a connection are answered in order; Flush is always answered; everything runs in the
 loop's one thread, so no two calls of the application overlap, as behind CometBFT's own mutex.
 Bytes that are no request end their connection. An exception inside the application is told to
-CometBFT, which stops, and ends this process: it never becomes the result of a transaction.
+CometBFT, which stops, and ends this process: it never becomes the result of a transaction. Only a
+query that fails is answered so: it reads committed state and changes nothing.
 
 Source: CometBFT v0.39 abci/server/socket_server.go; `reference/chain.md` sections 3.2 and 3.4.
 """
@@ -84,7 +85,7 @@ class AbciServer:
         self.path = path
         self.handlers = list_handlers(application)
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.num_refused = 0
+        self.num_refused = self.num_failed_queries = 0
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Transport] = set()
 
@@ -155,17 +156,11 @@ class AbciConnection(asyncio.Protocol):
         try:
             for frame in self._frames.feed(data):
                 answers += self._answer(frame)
-        except (FramingError, DecodeError) as error:
-            self._server.num_refused += 1
-            logger.warning("an ABCI client sent %s", error)
-            self._transport.write(bytes(answers) + build_exception(f"malformed request: {error}"))
-            self._transport.close()
-        except Exception as error:
-            # The one place of this process that catches everything: an error inside the
-            # application must stop the node, but asyncio would drop it with the connection.
-            logger.exception("the application failed")
-            self._server.fail(error)
-            self._transport.write(bytes(answers) + build_exception(f"{error!r}"))
+        except (FramingError, DecodeError, _Failed) as error:
+            if not isinstance(error, _Failed):
+                self._server.num_refused += 1
+                logger.warning("an ABCI client sent no request: %s", error)
+            self._transport.write(bytes(answers) + build_exception(str(error)))
             self._transport.close()
         else:
             if answers:
@@ -176,7 +171,7 @@ class AbciConnection(asyncio.Protocol):
 
         Raises:
             FramingError, DecodeError: it is none.
-            Whatever the application raises.
+            _Failed: the application failed; the server was told.
         """
         request = abci.Request.FromString(frame)
         kind = request.WhichOneof("value")
@@ -185,8 +180,23 @@ class AbciConnection(asyncio.Protocol):
         handler = self._server.handlers.get(kind or "")
         if handler is None:
             raise FramingError(f"a request of unknown kind, {len(frame)} bytes")
-        response = handler(getattr(request, kind))
+        try:
+            response = handler(getattr(request, kind))
+        except Exception as error:
+            # The one place of this process that catches everything: an error inside the
+            # application must stop the node, but asyncio would drop it with the connection. A
+            # query changes nothing and anybody may send one: a bug in it fails that query alone.
+            logger.exception("the application failed in %s", kind)
+            if kind != "query":
+                self._server.fail(error)
+                raise _Failed(repr(error)) from error
+            self._server.num_failed_queries += 1
+            response = abci.ResponseQuery(code=1, codespace="undefined", log="internal error")
         return encode_wrapped(RESPONSE_FIELDS[kind], response.SerializeToString())
+
+
+class _Failed(Exception):
+    """The application failed."""
 
 
 def build_exception(text: str) -> bytes:
