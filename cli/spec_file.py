@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 DEFAULTS_FILE = Path(__file__).with_name("spec_default.toml")
 DATASETS_DIR = Path("~/.descent/data")
+INIT_FIELD = "init"  # folder of first weights, not part of the specification
 DIRECTORY_FIELD = "directory"  # of [data]; where the text is, not part of the specification
 _COMPUTED = ("dataset_root", "num_train_bytes", "num_heldout_bytes")
 _UINT_LIMITS = {FieldDescriptor.TYPE_UINT32: 2**32, FieldDescriptor.TYPE_UINT64: 2**64}
@@ -54,6 +55,9 @@ def load_spec(
         path = Path(source)
         base, name = path.parent, str(path)
         given = _read_toml(path)
+    init = given.get(INIT_FIELD)
+    if init is not None:
+        given = _read_init(given, base, name)
     document = merge(read_defaults(), given, where=name)
     directory = document["data"].pop(DIRECTORY_FIELD, None)
     spec = runs_pb2.RunSpec()
@@ -64,7 +68,9 @@ def load_spec(
         if not spec.data.dataset_root:
             fill_dataset(spec, build_dataset(base / directory if directory else None, datasets_dir))
         _ensure_dataset(spec, name)
-        if not spec.initial_root:
+        if init is not None:
+            import_weights(spec, base / str(init), datasets_dir)
+        elif not spec.initial_root:
             spec.initial_root = compute_initial_root(spec)
     except ExactError as error:
         raise InvalidSpec(f"{name}: {error}") from error
@@ -144,6 +150,54 @@ def fill_dataset(spec: runs_pb2.RunSpec, dataset: "Dataset") -> None:
     spec.data.dataset_root = dataset.root
     spec.data.num_train_bytes = len(dataset.train)
     spec.data.num_heldout_bytes = len(dataset.heldout)
+
+
+def import_weights(spec: runs_pb2.RunSpec, folder: Path, datasets_dir: Path) -> None:
+    """Make a Llama folder's weights the first checkpoint, and keep them for who asks.
+
+    Raises:
+        InvalidWeights: a file, or a tensor's shape, dtype or hash, is wrong; the text names it.
+        InvalidModel: the model is out of bounds.
+    """
+    from exact.config import ModelConfig
+    from exact.data.weights import keep_weights
+    from exact.errors import InvalidWeights
+    from exact.huggingface import read_weights
+
+    params = read_weights(folder, ModelConfig.from_spec(spec))
+    root = keep_weights(datasets_dir.expanduser(), params)
+    if spec.initial_root not in (b"", root):
+        raise InvalidWeights(
+            f"the weights in {folder} have root {root.hex()}, initial_root is "
+            f"{spec.initial_root.hex()}"
+        )
+    spec.initial_root = root
+    spec.imported_weights = True
+
+
+def _read_init(given: Mapping[str, Any], base: Path, where: str) -> dict[str, Any]:
+    """Fill [model] from the config of the folder of first weights."""
+    from exact.errors import ExactError
+    from exact.huggingface import read_config
+
+    rest = {name: value for name, value in given.items() if name != INIT_FIELD}
+    if not isinstance(given[INIT_FIELD], str):
+        raise InvalidSpec(f"{where}: init = {given[INIT_FIELD]!r} is not a folder")
+    if "parent" in rest:
+        raise InvalidSpec(f"{where}: init and [parent] both give the first weights")
+    try:
+        fields = read_config(base / given[INIT_FIELD])
+    except ExactError as error:
+        raise InvalidSpec(f"{where}: {error}") from error
+    model = rest.get("model", {})
+    for name, value in fields.items():
+        if isinstance(model, Mapping) and model.get(name, value) != value:
+            raise InvalidSpec(
+                f"{where}: model.{name} = {model[name]!r}, the folder's config.json has {value!r}",
+                hint=f"leave model.{name} out",
+            )
+    rest["model"] = {**fields, **model} if isinstance(model, Mapping) else model
+    return rest
 
 
 def compute_initial_root(spec: runs_pb2.RunSpec) -> bytes:

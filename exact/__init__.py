@@ -16,6 +16,7 @@ state.py       canonical states: roots, openings, bytes
 referee/       one element recomputed from opened operands: what a chain can execute
 probe.py       golden-trace self-test of a device
 
+huggingface.py  Llama folders of `transformers`: config, weights, byte tokenizer
 codec.py        payloads: compress, encode, decode, the strict parser
 sparsify.py     which elements a payload sends, at which levels
 subset_code.py  sets of positions as numbers

@@ -5,6 +5,7 @@ ExactError
   InvalidState       a state, or its bytes, breaks the canonical form
   InvalidProof       a Merkle opening does not lead to the root
   InvalidModel       a model or optimiser config outside its bounds
+  InvalidWeights     a file of weights does not hold the model; the text names the tensor
   UnfaithfulDevice   this device does not reproduce the published golden trace
 """
 
@@ -27,6 +28,10 @@ class InvalidProof(ExactError):
 
 class InvalidModel(ExactError):
     """A model or optimiser config is outside its bounds; the message names the field."""
+
+
+class InvalidWeights(ExactError):
+    """A file of weights does not hold the wanted model; the message names the file or tensor."""
 
 
 class UnfaithfulDevice(ExactError):

@@ -91,7 +91,8 @@ class RunFollower:
         stored = self.store.get_state(root, self.setup.checkpoint_layout)
         if stored is not None:
             return stored
-        if round_index == 0 and not self.setup.spec.HasField("parent"):
+        spec = self.setup.spec
+        if round_index == 0 and not (spec.HasField("parent") or spec.imported_weights):
             return self._make_initial(root)
         return await self._fetch_checkpoint(round_index, root)
 

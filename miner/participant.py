@@ -19,6 +19,7 @@ from chain_client.errors import NotFound
 from chain_client.keys import Key
 from exact.addresses import DatasetSource
 from exact.backends import load_backend
+from exact.data.weights import find_weights
 from exact.probe import ensure_faithful
 from miner.dataset import obtain_dataset
 from miner.follower import RunFollower
@@ -99,6 +100,7 @@ async def open_seat(
         [member.endpoint for member in members if member.endpoint],
     )
     setup = RunSetup.create(run, dataset, backend)
+    _adopt_weights(setup, store, settings.data_dir)
     uid = await _register(client, key, settings)
     endpoint = f"{settings.host}:{settings.port or FIRST_PORT + settings.port_offset + uid}"
     follower = RunFollower(client, setup, store, blobs, own_uid=uid)
@@ -106,6 +108,15 @@ async def open_seat(
         await _announce(client, key, settings.run_id, endpoint)
         log.info("ready", run=settings.run_id, uid=uid, endpoint=endpoint)
         yield Seat(follower, uid)
+
+
+def _adopt_weights(setup: RunSetup, store: ParticipantStore, data_dir: Path) -> None:
+    """Take imported first weights that are on this machine, to train from and to serve."""
+    root = setup.spec.initial_root
+    if setup.spec.imported_weights and store.get_state(root, setup.checkpoint_layout) is None:
+        params = find_weights(data_dir, root, setup.checkpoint_layout)
+        if params is not None:
+            store.put_checkpoint(0, params)
 
 
 async def wait_for_run(client: ChainClient, run_id: int) -> runs_pb2.Run:

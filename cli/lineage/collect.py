@@ -110,10 +110,11 @@ async def _fetch_files(client: ChainClient, bundle: Bundle, run_id: int, first_r
     ordered = sorted(members, key=lambda m: (m.role != runs_pb2.ROLE_VALIDATOR, m.uid))
     endpoints = [member.endpoint for member in ordered if member.endpoint]
     checkpoints = bundle.parse_checkpoints()
-    has_parent = runs_pb2.RunSpec.FromString(bundle.parse_run().spec).HasField("parent")
+    spec = runs_pb2.RunSpec.FromString(bundle.parse_run().spec)
+    has_base = spec.HasField("parent") or spec.imported_weights
     with tempfile.TemporaryDirectory() as folder:
         blobs = BlobClient(BlobStore(Path(folder), ADDRESS_FUNCTIONS))
-        if first_round or has_parent:
+        if first_round or has_base:
             bundle.base = await _fetch(
                 blobs, endpoints, KIND_STATE, checkpoints[0].root, MAX_CHECKPOINT_BYTES
             )

@@ -1,13 +1,15 @@
 """A folder that shows how a model came to be, and its reading back.
 
-    model.safetensors   the weights, canonical: tensor names `param/...`
+    model.safetensors   the weights; for family llama with the names of `transformers`
+    config.json, tokenizer.json, tokenizer_config.json
+                        family llama: what `AutoModelForCausalLM.from_pretrained` reads
     base.safetensors    the first weights, where no seed makes them
     lineage.json        records with proofs, the height and app hash they were read at
     payloads/<sha256>   every contribution
     README.md           model card
 
-Everything but README.md takes part in verification. The folder is written beside its place and
-renamed, so a folder that exists is whole.
+Everything but README.md and the three files of `transformers` takes part in verification. The
+folder is written beside its place and renamed, so a folder that exists is whole.
 """
 
 import json
@@ -17,8 +19,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from google.protobuf.message import DecodeError
+
 from cli.lineage.bundle import Bundle, LineageMismatch, Record
 from cli.lineage.verify import Report
+from exact import huggingface, state
+from exact.config import ModelConfig
+from exact.errors import ExactError
 from proto.descent.runs.v1 import runs_pb2
 
 VERSION = 1
@@ -75,7 +82,7 @@ def read_folder(folder: Path) -> Bundle:
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise LineageMismatch(f"{path} is damaged: {error!r}") from error
-    bundle.weights = _read_bytes(folder / "model.safetensors")
+    bundle.weights = _read_weights(folder, bundle)
     if (folder / "base.safetensors").exists():
         bundle.base = _read_bytes(folder / "base.safetensors")
     for payload in sorted((folder / "payloads").glob("*")):
@@ -89,7 +96,8 @@ def read_folder(folder: Path) -> Bundle:
 def _fill(bundle: Bundle, report: Report, folder: Path) -> None:
     if bundle.weights is None:
         raise ValueError("the bundle has no weights: verify it first")
-    _write(folder / "model.safetensors", bundle.weights)
+    for name, data in _encode_model(bundle, bundle.weights).items():
+        _write(folder / name, data)
     if bundle.base is not None:
         _write(folder / "base.safetensors", bundle.base)
     (folder / "payloads").mkdir()
@@ -112,6 +120,38 @@ def _fill(bundle: Bundle, report: Report, folder: Path) -> None:
     _write(folder / "README.md", make_card(bundle, report).encode())
 
 
+def _get_model(bundle: Bundle) -> ModelConfig:
+    return ModelConfig.from_spec(runs_pb2.RunSpec.FromString(bundle.parse_run().spec))
+
+
+def _encode_model(bundle: Bundle, weights: bytes) -> dict[str, bytes]:
+    """Return file name -> content: the weights, and what makes them a model elsewhere."""
+    model = _get_model(bundle)
+    if model.family != "llama":
+        return {huggingface.WEIGHTS_FILE: weights}
+    documents = {huggingface.CONFIG_FILE: huggingface.make_config(model)}
+    if model.vocab_size == huggingface.BYTE_VOCAB:
+        documents["tokenizer.json"] = huggingface.make_tokenizer()
+        documents["tokenizer_config.json"] = huggingface.make_tokenizer_config(model)
+    files = {name: (json.dumps(d, indent=1) + "\n").encode() for name, d in documents.items()}
+    params = state.deserialise(weights)
+    return {huggingface.WEIGHTS_FILE: huggingface.encode_weights(model, params), **files}
+
+
+def _read_weights(folder: Path, bundle: Bundle) -> bytes:
+    """Return the weights in canonical form, whatever names they are stored under."""
+    data = _read_bytes(folder / huggingface.WEIGHTS_FILE)
+    try:
+        model = _get_model(bundle)
+        if model.family != "llama":
+            return data
+        return state.serialise(huggingface.decode_weights(data, model))
+    except ExactError as error:
+        raise LineageMismatch(f"{folder / huggingface.WEIGHTS_FILE}: {error}") from error
+    except DecodeError as error:
+        raise LineageMismatch(f"the run's record is damaged: {error}") from error
+
+
 def make_card(bundle: Bundle, report: Report) -> str:
     """Write the model card: what it is, how it came to be, how to check that."""
     run = bundle.parse_run()
@@ -126,7 +166,7 @@ def make_card(bundle: Bundle, report: Report) -> str:
     ]
     lines = [
         "---",
-        "library_name: descent",
+        f"library_name: {'transformers' if model.family == 'llama' else 'descent'}",
         "tags:",
         "- descent",
         f"- {bundle.chain_id}",
@@ -151,11 +191,32 @@ def make_card(bundle: Bundle, report: Report) -> str:
         f"    descent lineage verify . --app-hash {bundle.app_hash.hex()}",
         "",
     ]
+    lines += _describe_use(model)
     if losses:
         lines += ["| checkpoint | held-out loss, bits a byte |", "|---|---|"]
         lines += [f"| {index} | {loss:.4f} |" for index, loss in losses]
         lines.append("")
     return "\n".join(lines)
+
+
+def _describe_use(model: runs_pb2.ModelSpec) -> list[str]:
+    if model.family != "llama":
+        return [
+            "The gpt family (ReLU^2, no gains, rotary attention) has no architecture in",
+            "`transformers`: `model.safetensors` has Descent's own names, and `descent run sample`",
+            "runs the model.",
+            "",
+        ]
+    lines = [
+        "Use it with `transformers`:",
+        "",
+        '    model = AutoModelForCausalLM.from_pretrained(".")',
+    ]
+    if model.vocab_size == huggingface.BYTE_VOCAB:
+        lines += [
+            '    tokenizer = AutoTokenizer.from_pretrained(".")   # token ids are UTF-8 bytes'
+        ]
+    return [*lines, ""]
 
 
 def _encode_record(record: Record) -> dict[str, str]:

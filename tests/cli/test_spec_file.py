@@ -6,7 +6,11 @@ from typing import Any
 import pytest
 
 from cli.spec_file import InvalidSpec, default_devnet_spec, encode_spec, load_spec, read_defaults
-from node.pallets.runs.spec import parse_spec
+from exact.config import ModelConfig
+from exact.data.weights import find_weights
+from exact.families import init_params
+from exact.state import checkpoint_root, get_layout
+from node.pallets.runs.spec import compute_num_model_params, parse_spec
 from node.pallets.runs.types import RunsParams
 from proto.descent.runs.v1 import runs_pb2
 
@@ -122,3 +126,67 @@ def test_invalid(content: str, message: str, hint: str, tmp_path: Path) -> None:
 def test_invalid_no_file(tmp_path: Path) -> None:
     with pytest.raises(InvalidSpec, match="cannot read"):
         load_spec(tmp_path / "absent.toml")
+
+
+# ----------------------------------------------------------------------------- imported weights
+@pytest.fixture
+def llama(tmp_path: Path) -> Path:
+    """A Llama folder as others write it."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=1,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        vocab_size=256,
+        tie_word_embeddings=True,
+    )
+    LlamaForCausalLM(config).save_pretrained(tmp_path / "llama")
+    return tmp_path / "llama"
+
+
+def test_init_makes_the_first_checkpoint(
+    small: dict[str, Any], llama: Path, tmp_path: Path
+) -> None:
+    spec = load_spec(small | {"init": str(llama)}, datasets_dir=tmp_path / "d")
+    assert parse_spec(encode_spec(spec), RunsParams()) == spec
+    assert spec.imported_weights
+    model = spec.model
+    assert (model.family, model.d_model, model.num_kv_heads) == ("llama", 32, 2)
+    assert (model.mlp_width, model.tied_head, model.context_length) == (48, True, 64)
+    assert RunsParams().max_model_params > compute_num_model_params(model)
+    layout = get_layout(init_params(ModelConfig.from_spec(spec), 0))
+    params = find_weights(tmp_path / "d", spec.initial_root, layout)
+    assert params is not None
+    assert checkpoint_root(params) == spec.initial_root
+    # A damaged file is not there.
+    stored = tmp_path / "d/weights" / f"{spec.initial_root.hex()}.safetensors"
+    stored.write_bytes(stored.read_bytes()[:-4] + b"\0\0\0\0")
+    assert find_weights(tmp_path / "d", spec.initial_root, layout) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"init": "nowhere"}, r"cannot read nowhere/config\.json"),
+        ({"init": 3}, "init = 3 is not a folder"),
+        ({"model": {"d_model": 64}}, r"model\.d_model = 64, the folder's config\.json has 32"),
+        ({"initial_root": "ab" * 32}, "initial_root is abab"),
+        ({"parent": {"run_id": 1, "round": 1, "root": "ab" * 32}}, r"init and \[parent\]"),
+    ],
+)
+def test_invalid_init(
+    small: dict[str, Any], llama: Path, tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    document = small | {"init": str(llama)} | change
+    with pytest.raises(InvalidSpec, match=message):
+        load_spec(document, datasets_dir=tmp_path / "d")
+
+
+def test_invalid_init__names_the_tensor(small: dict[str, Any], llama: Path, tmp_path: Path) -> None:
+    path = llama / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-64])
+    with pytest.raises(InvalidSpec, match=r"tensor model\.norm\.weight is truncated"):
+        load_spec(small | {"init": str(llama)}, datasets_dir=tmp_path / "d")

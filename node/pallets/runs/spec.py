@@ -319,6 +319,10 @@ def ensure_consistent(spec: Any) -> None:
             not spec.HasField("parent") or spec.parent.root == spec.initial_root,
             "initial_root differs from parent.root",
         ),
+        (
+            not (spec.HasField("parent") and spec.imported_weights),
+            "imported_weights: a run with a parent starts from the parent's checkpoint",
+        ),
     )
     for holds, detail in rules:
         ensure(holds, SpecRefused, detail)

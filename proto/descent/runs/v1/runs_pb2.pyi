@@ -222,7 +222,7 @@ class ParentCheckpoint(_message.Message):
     def __init__(self, run_id: _Optional[int] = ..., round: _Optional[int] = ..., root: _Optional[bytes] = ...) -> None: ...
 
 class RunSpec(_message.Message):
-    __slots__ = ("name", "model", "precision", "inner", "outer", "codec", "work", "data", "timeline", "judge", "membership", "incentive", "num_rounds", "verification", "init_seed", "parent", "initial_root")
+    __slots__ = ("name", "model", "precision", "inner", "outer", "codec", "work", "data", "timeline", "judge", "membership", "incentive", "num_rounds", "verification", "init_seed", "parent", "initial_root", "imported_weights")
     NAME_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     PRECISION_FIELD_NUMBER: _ClassVar[int]
@@ -240,6 +240,7 @@ class RunSpec(_message.Message):
     INIT_SEED_FIELD_NUMBER: _ClassVar[int]
     PARENT_FIELD_NUMBER: _ClassVar[int]
     INITIAL_ROOT_FIELD_NUMBER: _ClassVar[int]
+    IMPORTED_WEIGHTS_FIELD_NUMBER: _ClassVar[int]
     name: str
     model: ModelSpec
     precision: PrecisionSpec
@@ -257,7 +258,8 @@ class RunSpec(_message.Message):
     init_seed: int
     parent: ParentCheckpoint
     initial_root: bytes
-    def __init__(self, name: _Optional[str] = ..., model: _Optional[_Union[ModelSpec, _Mapping]] = ..., precision: _Optional[_Union[PrecisionSpec, _Mapping]] = ..., inner: _Optional[_Union[InnerOptimiserSpec, _Mapping]] = ..., outer: _Optional[_Union[OuterOptimiserSpec, _Mapping]] = ..., codec: _Optional[_Union[CodecSpec, _Mapping]] = ..., work: _Optional[_Union[WorkSpec, _Mapping]] = ..., data: _Optional[_Union[DataSpec, _Mapping]] = ..., timeline: _Optional[_Union[TimelineSpec, _Mapping]] = ..., judge: _Optional[_Union[JudgeSpec, _Mapping]] = ..., membership: _Optional[_Union[MembershipSpec, _Mapping]] = ..., incentive: _Optional[_Union[IncentiveSpec, _Mapping]] = ..., num_rounds: _Optional[int] = ..., verification: _Optional[str] = ..., init_seed: _Optional[int] = ..., parent: _Optional[_Union[ParentCheckpoint, _Mapping]] = ..., initial_root: _Optional[bytes] = ...) -> None: ...
+    imported_weights: bool
+    def __init__(self, name: _Optional[str] = ..., model: _Optional[_Union[ModelSpec, _Mapping]] = ..., precision: _Optional[_Union[PrecisionSpec, _Mapping]] = ..., inner: _Optional[_Union[InnerOptimiserSpec, _Mapping]] = ..., outer: _Optional[_Union[OuterOptimiserSpec, _Mapping]] = ..., codec: _Optional[_Union[CodecSpec, _Mapping]] = ..., work: _Optional[_Union[WorkSpec, _Mapping]] = ..., data: _Optional[_Union[DataSpec, _Mapping]] = ..., timeline: _Optional[_Union[TimelineSpec, _Mapping]] = ..., judge: _Optional[_Union[JudgeSpec, _Mapping]] = ..., membership: _Optional[_Union[MembershipSpec, _Mapping]] = ..., incentive: _Optional[_Union[IncentiveSpec, _Mapping]] = ..., num_rounds: _Optional[int] = ..., verification: _Optional[str] = ..., init_seed: _Optional[int] = ..., parent: _Optional[_Union[ParentCheckpoint, _Mapping]] = ..., initial_root: _Optional[bytes] = ..., imported_weights: bool = ...) -> None: ...
 
 class Run(_message.Message):
     __slots__ = ("id", "owner", "spec", "spec_hash", "status", "created_height", "started_height", "current_round", "bounty_udsc", "burn_price_udsc", "burn_price_height", "num_participants")
