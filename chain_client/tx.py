@@ -44,6 +44,12 @@ HINTS: dict[tuple[str, int], str] = {
     (SDK, CODE_INSUFFICIENT_FEE): "the node asks a higher gas price",
     (SDK, CODE_MEMPOOL_FULL): "the node is busy; send again later",
     (SDK, 30): "the height it was meant for has passed; send again",
+    ("staking", 3): "`descent query staking validators` lists the operators",
+    ("runs", 7): "`descent run list` lists the runs",
+    ("runs", 9): "give the owner's key with --key",
+    ("runs", 11): "--hotkey names another key to sign with; `descent run show` lists the seats",
+    ("runs", 12): "raise --max-burn, or wait: the price falls with time",
+    ("runs", 13): "delegate to the key's operator first: `descent tx stake create-operator`",
     (SDK, CODE_WRONG_SEQUENCE): "another transaction of this account came first; send again",
 }
 

@@ -34,8 +34,9 @@ async def explain(
     from scoring.reasons import REASON_TEXTS, RECOMPUTE_HINTS, ReasonCode
 
     async with context.client() as client:
+        await client.get_run(run)
         if round_index is None:
-            round_index = (await client.get_epoch(run)).round
+            round_index = await _find_newest_round(client, run)
         response = await client.get_judgements(run, round_index)
         verdicts = [
             (stored, verdict)
@@ -44,10 +45,7 @@ async def explain(
             if verdict.uid == uid
         ]
         if not verdicts:
-            raise CommandFailed(
-                f"no validator revealed a verdict on uid {uid} in round {round_index} of run {run}",
-                hint="`descent run show` lists the miners; a round is judged while the next runs",
-            )
+            raise await _make_refusal(client, run, round_index, uid)
         evidence = await _fetch_evidence(client, run, verdicts)
         epoch = await _get_entry(client, run, round_index, uid)
         code = ReasonCode(epoch["reason_code"] if epoch else verdicts[0][1].reason)
@@ -63,12 +61,42 @@ async def explain(
                 for stored, verdict in verdicts
             ],
             "how_to_recompute": RECOMPUTE_HINTS[code],
+            "command": f"descent explain {run} --uid {uid} --round {round_index} --recompute",
         }
         if recompute:
             document["recomputed"] = await _recompute(
                 context, client, run, round_index, verdicts[0][1], dataset
             )
     return document
+
+
+async def _find_newest_round(client: "ChainClient", run: int) -> int:
+    from chain_client.errors import NotFound
+
+    try:
+        return (await client.get_epoch(run)).round
+    except NotFound:
+        raise CommandFailed(
+            f"no round of run {run} is judged yet", hint="a round is judged while the next one runs"
+        ) from None
+
+
+async def _make_refusal(
+    client: "ChainClient", run: int, round_index: int, uid: int
+) -> CommandFailed:
+    """Say why there is no verdict on a uid in a round."""
+    from proto.descent.runs.v1 import runs_pb2
+
+    member = await client.get_participant(run, uid=uid)
+    if member.role == runs_pb2.ROLE_VALIDATOR:
+        return CommandFailed(
+            f"uid {uid} of run {run} is a validator: only miners are judged",
+            hint=f"`descent run show {run}` lists the miners",
+        )
+    return CommandFailed(
+        f"no validator has revealed a verdict on uid {uid} in round {round_index} of run {run}",
+        hint="a round is judged while the next one runs",
+    )
 
 
 async def _get_entry(
@@ -131,6 +159,7 @@ def _describe(
         "stake_udsc": stored.stake_udsc,
         "reason": weights_pb2.ReasonCode.Name(verdict.reason).removeprefix("REASON_CODE_"),
         "detail": verdict.detail,
+        "base_heldout_loss_nanonats": stored.judgement.base_heldout_loss_nanonats,
         "heldout_gain_nanonats": verdict.heldout_gain_nanonats,
         "assigned_gain_nanonats": verdict.assigned_gain_nanonats,
         "evidence_hash": verdict.evidence_hash,

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.context import HOME, KEYS, Context, command, new_group
-from cli.output import CommandFailed, UsageFailed, say
+from cli.output import JSON, CommandFailed, UsageFailed, say
 
 app = new_group("List, make, show, import and export keys.")
 
@@ -26,7 +26,13 @@ BackendOption = Annotated[
 @command(app, "list", needs=HOME)
 def list_keys(context: Context) -> Any:
     """List the keys of the home."""
-    return [_document(info) for info in context.keyring().list()]
+    infos = context.keyring().list()
+    if context.output == JSON:
+        return [_document(info) for info in infos]
+    return [
+        {"name": info.name, "address": info.address, "protection": info.protection}
+        for info in infos
+    ]
 
 
 @command(app, "show", needs=HOME)

@@ -2,12 +2,14 @@
 
 JSON: one document, snake_case, amounts as strings in udsc (`*_udsc`), hashes lower-case hex. An
 error is `{"error": {"codespace", "code", "message", "hint"}}` on stderr. Tables are made from the
-same document, with amounts in DSC.
+same document, with amounts in DSC, losses in nats, shares of 65535 and times in words.
 """
 
 import json
+import shutil
 import sys
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from chain_client.amounts import format_dsc
@@ -21,6 +23,7 @@ EXIT_VERIFICATION = 4
 
 TABLE = "table"
 JSON = "json"
+UNLIMITED = 1 << 30
 
 _T = TypeVar("_T")
 
@@ -73,7 +76,7 @@ def emit(document: Any, output: str) -> None:
     if output == JSON:
         print(json.dumps(to_json(document), indent=2, ensure_ascii=True))
         return
-    text = to_table(document)
+    text = to_table(document, _get_width())
     if text:
         print(text)
 
@@ -91,30 +94,35 @@ def to_json(value: Any, name: str = "") -> Any:
     return value
 
 
-def to_table(document: Any) -> str:
-    """Return the form for people: a mapping as lines, a list of mappings as columns."""
+def to_table(document: Any, width: int = UNLIMITED) -> str:
+    """Return the form for people: a mapping as lines, a list of mappings as columns.
+
+    Args:
+        width: rows wider than so many characters become a block of lines each.
+    """
     if isinstance(document, Mapping):
-        return _to_lines(document)
+        return _to_lines(document, width)
     if isinstance(document, Sequence) and not isinstance(document, str | bytes):
-        return _to_columns(document)
+        return _to_columns(document, width)
     return _to_cell(document, "")
 
 
-def _to_lines(document: Mapping[str, Any], indent: str = "") -> str:
-    width = max((len(_title(key)) for key in document), default=0)
+def _to_lines(document: Mapping[str, Any], width: int, indent: str = "") -> str:
+    title_width = max((len(_title(key)) for key in document), default=0)
     lines: list[str] = []
     for key, value in document.items():
         if isinstance(value, Mapping) and value:
-            lines += [f"{indent}{_title(key)}", _to_lines(value, indent + "  ")]
+            lines += [f"{indent}{_title(key)}", _to_lines(value, width, indent + "  ")]
         elif _is_rows(value):
             lines.append(f"{indent}{_title(key)}")
-            lines += [f"{indent}  {line}" for line in _to_columns(value).splitlines()]
+            columns = _to_columns(value, width - len(indent) - 2)
+            lines += [f"{indent}  {line}".rstrip() for line in columns.splitlines()]
         else:
-            lines.append(f"{indent}{_title(key):<{width}}  {_to_cell(value, key)}".rstrip())
+            lines.append(f"{indent}{_title(key):<{title_width}}  {_to_cell(value, key)}".rstrip())
     return "\n".join(lines)
 
 
-def _to_columns(rows: Sequence[Any]) -> str:
+def _to_columns(rows: Sequence[Any], width: int) -> str:
     if not rows:
         return ""
     if not _is_rows(rows):
@@ -123,6 +131,8 @@ def _to_columns(rows: Sequence[Any]) -> str:
     cells = [[_title(name) for name in names]]
     cells += [[_to_cell(row.get(name), name) for name in names] for row in rows]
     widths = [max(len(line[i]) for line in cells) for i in range(len(names))]
+    if sum(widths) + 2 * len(widths) - 2 > width:
+        return "\n\n".join(_to_lines(row, width) for row in rows)
     is_right = [
         all(row.get(name) is None or _is_number(row[name]) for row in rows) for name in names
     ]
@@ -135,6 +145,11 @@ def _to_columns(rows: Sequence[Any]) -> str:
     )
 
 
+def _get_width() -> int:
+    """Return the width of the terminal on stdout; a file or a pipe takes lines of any length."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else UNLIMITED
+
+
 def _is_rows(value: Any) -> bool:
     is_list = isinstance(value, Sequence) and not isinstance(value, str | bytes)
     return is_list and bool(value) and all(isinstance(item, Mapping) for item in value)
@@ -145,7 +160,9 @@ def _is_number(value: Any) -> bool:
 
 
 def _title(name: str) -> str:
-    return name.removesuffix("_udsc").replace("_", " ")
+    for suffix in _UNITS:
+        name = name.removesuffix(suffix)
+    return name.replace("_", " ")
 
 
 def _to_cell(value: Any, name: str) -> str:
@@ -153,8 +170,9 @@ def _to_cell(value: Any, name: str) -> str:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if name.endswith("_udsc") and isinstance(value, int):
-        return format_dsc(value)
+    if isinstance(value, int):
+        found = [form for suffix, form in _UNITS.items() if name.endswith(suffix)]
+        return found[0](value) if found else str(value)
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, Mapping):
@@ -162,6 +180,19 @@ def _to_cell(value: Any, name: str) -> str:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(_to_cell(item, name) for item in value)
     return str(value)
+
+
+def _format_time(unix_ms: int) -> str:
+    return datetime.fromtimestamp(unix_ms / 1000, UTC).isoformat(timespec="milliseconds")
+
+
+# what a table makes of whole numbers whose name ends so
+_UNITS: dict[str, Callable[[int], str]] = {
+    "_udsc": format_dsc,
+    "_nanonats": lambda value: f"{value / 1e9:.9f} nats a token",
+    "_u16": lambda value: f"{value / 65535:.4f}",
+    "_unix_ms": _format_time,
+}
 
 
 def report(error: CommandFailed | ChainClientError, output: str) -> int:

@@ -8,5 +8,6 @@
 | `processes.py` | start, watch and stop the processes                              |
 | `view.py`      | one look at the chain: what the screen and `status` show         |
 | `screen.py`    | the live screen, and plain lines where there is no terminal      |
+| `watch.py`     | show it until it is stopped or a condition holds                 |
 | `until.py`     | `--until reward, round:N, height:N`                              |
 """

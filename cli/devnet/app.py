@@ -2,7 +2,6 @@
 
 import asyncio
 import shutil
-import signal
 import sys
 import time
 from pathlib import Path
@@ -11,14 +10,12 @@ from typing import Annotated, Any
 import typer
 
 from cli.context import Context, command, new_group
-from cli.devnet import layout, processes
+from cli.devnet import layout, processes, watch
 from cli.output import JSON, CommandFailed, UsageFailed, emit, say
 
 app = new_group("A whole network on this machine.")
 
 START_SECONDS = 60.0
-REFRESH_SECONDS = 0.5
-PLAIN_SECONDS = 2.0
 DEVNET = ("home", "output")
 
 
@@ -63,7 +60,7 @@ def up(
         emit(document.endpoints, context.output)
         return
     try:
-        asyncio.run(_watch(plan, document, condition, started, context.output))
+        asyncio.run(watch.watch(plan.home, document, condition, started, context.output))
     except (KeyboardInterrupt, asyncio.CancelledError):
         say("stopping")
     finally:
@@ -74,8 +71,8 @@ def up(
 @command(app, "status", needs=DEVNET, home=layout.DEFAULT_HOME)
 async def status(context: Context) -> Any:
     """Show the devnet once: chain, run, participants, processes."""
-    document, _plan = _load(context.home)
-    view, stopped = await _look(document), _list_stopped(document)
+    document, plan = _load(context.home)
+    view = await _look(plan.home, document)
     memory = processes.measure_memory(document.processes.values())
     if context.output == JSON:
         return _make_report(document, view, memory)
@@ -83,9 +80,12 @@ async def status(context: Context) -> Any:
 
     from cli.devnet import screen
 
-    Console().print(screen.render(view, stopped))
+    Console().print(screen.render(view, watch.list_notes(document)))
+    states: dict[str, list[str]] = {}
     for name, entry in document.processes.items():
-        print(f"{name:14} {_describe_process(name, entry)}")
+        states.setdefault(_describe_process(name, entry), []).append(name)
+    for state, names in states.items():
+        print(f"{state}: {', '.join(sorted(names))}")
     print(f"memory of all {memory / 2**20:.0f} MiB")
     return None
 
@@ -248,75 +248,12 @@ def _load(home: Path) -> tuple[layout.DevnetFile, layout.DevnetPlan]:
 
 
 # -------------------------------------------------------------------------------------- watching
-async def _watch(
-    plan: layout.DevnetPlan,
-    document: layout.DevnetFile,
-    condition: Any,
-    started: float,
-    output: str,
-) -> None:
-    """Show the devnet until it is interrupted or the condition holds."""
-    from rich.console import Console
-    from rich.live import Live
-
-    from chain_client.client import ChainClient
-    from chain_client.errors import NodeUnreachable
-    from cli.devnet import screen, until
-    from cli.devnet.view import Viewer
-
-    _end_on_sigterm()
-    names = {account["address"]: account["name"] for account in document.accounts}
-    console = Console(stderr=True)
-    live = Live(console=console, auto_refresh=False, screen=False) if console.is_terminal else None
-    async with ChainClient.connect(plan.grpc) as client:
-        viewer = Viewer(client, layout.RUN_ID, names)
-        last_line = 0.0
-        if live is not None:
-            live.start()
-        try:
-            while True:
-                try:
-                    view = await viewer.look()
-                except NodeUnreachable as error:
-                    say(f"the node does not answer: {error}")
-                    await asyncio.sleep(PLAIN_SECONDS)
-                    continue
-                stopped = _list_stopped(document)
-                if live is not None:
-                    live.update(screen.render(view, stopped), refresh=True)
-                elif time.monotonic() - last_line >= PLAIN_SECONDS:
-                    last_line = time.monotonic()
-                    say(screen.describe(view))
-                if condition is not None and await until.is_reached(
-                    condition, view, client, layout.RUN_ID
-                ):
-                    break
-                await asyncio.sleep(REFRESH_SECONDS if live or condition else PLAIN_SECONDS)
-        finally:
-            if live is not None:
-                live.stop()
-        seconds = time.monotonic() - started
-        say(f"{condition.kind} reached after {seconds:.1f} s: {screen.describe(view)}")
-        emit(
-            {
-                "reached": condition.kind,
-                "seconds": f"{seconds:.1f}",
-                "height": view.height,
-                "round": view.round_index,
-                "losses_bits_per_byte": [f"{loss:.4f}" for _, loss in view.losses],
-                "memory_bytes": processes.measure_memory(document.processes.values()),
-            },
-            output,
-        )
-
-
-async def _look(document: layout.DevnetFile) -> Any:
+async def _look(home: Path, document: layout.DevnetFile) -> Any:
     from chain_client.client import ChainClient
     from cli.devnet.view import Viewer
 
-    names = {account["address"]: account["name"] for account in document.accounts}
     async with ChainClient.connect(document.endpoints["grpc"], retry_for_s=1.0) as client:
-        return await Viewer(client, layout.RUN_ID, names).look()
+        return await Viewer(client, layout.RUN_ID, home).look()
 
 
 def _make_report(document: layout.DevnetFile, view: Any, memory_bytes: int) -> dict[str, Any]:
@@ -353,14 +290,6 @@ def _describe_process(name: str, entry: dict[str, Any]) -> str:
     return "done" if name == "owner" else "not running"
 
 
-def _list_stopped(document: layout.DevnetFile) -> list[str]:
-    return [
-        name
-        for name, entry in document.processes.items()
-        if name != "owner" and not processes.is_running(entry)
-    ]
-
-
 def _follow(paths: list[Path]) -> None:
     handles = []
     for path in paths:
@@ -375,10 +304,3 @@ def _follow(paths: list[Path]) -> None:
             time.sleep(0.2)
     except KeyboardInterrupt:
         return
-
-
-def _end_on_sigterm() -> None:
-    """Make SIGTERM end the watch as Ctrl-C does, so that children are stopped."""
-    task = asyncio.current_task()
-    assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)

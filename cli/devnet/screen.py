@@ -9,23 +9,26 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.devnet.view import DevnetView
+from proto.descent.lineage.v1 import lineage_pb2
 
 SPARKS = "▁▂▃▄▅▆▇█"
 MAX_SPARKS = 40
+MAX_NAME = 12
 
 
-def render(view: DevnetView, stopped: Sequence[str] = ()) -> RenderableType:
+def render(view: DevnetView, notes: Sequence[str] = ()) -> RenderableType:
     """Draw one screen.
 
     Args:
         view: what there is to see.
-        stopped: names of processes that are not running.
+        notes: lines about what is wrong.
     """
-    parts: list[RenderableType] = [_render_head(view), _render_members(view)]
+    parts: list[RenderableType] = [_render_head(view)]
+    if view.members:
+        parts.append(_render_members(view))
     if view.checkpoint is not None:
-        parts.append(_render_lineage(view))
-    if stopped:
-        parts.append(Text(f"not running: {', '.join(stopped)}", style="bold red"))
+        parts.append(_render_lineage(view.checkpoint))
+    parts += [Text(note, style="bold red") for note in notes]
     return Panel(Group(*parts), title="descent devnet", border_style="cyan")
 
 
@@ -33,16 +36,27 @@ def describe(view: DevnetView) -> str:
     """Say the same in one line."""
     if view.run_status == "none":
         return f"height {view.height}  no run yet"
-    line = (
-        f"height {view.height}  run {view.run_status}  round {view.round_index} {view.phase}"
-        f" ({view.blocks_left} blocks left)"
-    )
+    line = f"height {view.height}  run {view.run_status}  {describe_round(view)}"
     if view.losses:
         line += f"  loss {view.losses[-1][1]:.3f} bits/byte"
     paid = sum(member.paid_udsc for member in view.members if member.role == "miner")
     if paid:
         line += f"  paid to miners {paid / 1e6:.3f} DSC"
     return line
+
+
+def describe_round(view: DevnetView) -> str:
+    """Say which round is in work, in which phase, and how long that lasts."""
+    if view.run_status == "pending":
+        return f"registered: {view.registered}"
+    text = f"round {view.round_index}/{view.num_rounds}  "
+    if view.run_status == "halted":
+        return text + "stopped by the owner"
+    if view.phase == "judging" and view.run_status == "training":
+        return text + "settled, the next one starts"
+    if view.phase == "settling" or view.run_status == "completed":
+        return text + view.phase
+    return text + f"{view.phase}, {view.blocks_left} blocks left"
 
 
 def draw_sparkline(values: Sequence[float]) -> str:
@@ -61,54 +75,65 @@ def _render_head(view: DevnetView) -> RenderableType:
     if view.run_status == "none":
         head.append("   waiting for the owner to create the run", style="dim")
         return head
-    head.append(f"   run 1 {view.run_status}", style="green")
-    head.append(f"   round {view.round_index}/{view.num_rounds}", style="bold")
-    head.append(f"   {view.phase}, {view.blocks_left} blocks left\n")
+    head.append(f"   run 1 {view.run_status}   ", style="green")
+    head.append(describe_round(view), style="bold")
     if view.losses:
         values = [loss for _, loss in view.losses]
-        head.append("validation loss ", style="dim")
+        head.append("\nvalidation loss ", style="dim")
         head.append(f"{values[0]:.3f} -> {values[-1]:.3f} bits a byte  ", style="bold yellow")
         head.append(draw_sparkline(values), style="yellow")
-    else:
-        head.append("validation loss: after the first judged round", style="dim")
+    elif view.run_status != "pending":
+        head.append("\nvalidation loss: after the first judged round", style="dim")
     return head
 
 
 def _render_members(view: DevnetView) -> RenderableType:
-    table = Table(expand=True, box=None, pad_edge=False)
-    for title, justify in (
-        ("name", "left"),
-        ("role", "left"),
-        ("uid", "right"),
-        ("last verdict", "left"),
-        ("gain mbit/B", "right"),
-        ("incentive", "right"),
-        ("paid DSC", "right"),
-        ("balance DSC", "right"),
+    """Draw one line a participant; 80 columns hold it."""
+    table = Table(expand=True, box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("\nname", no_wrap=True, min_width=MAX_NAME)
+    for title, width in (
+        ("\nrole", 9),
+        ("\nuid", 3),
+        ("gain\nmbit/B", 6),
+        ("\nlast verdict", 15),
+        ("\nincentive", 9),
+        ("paid\nDSC", 7),
+        ("balance\nDSC", 8),
     ):
-        table.add_column(title, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+        is_text = title in ("\nrole", "\nlast verdict")
+        table.add_column(
+            title, justify="left" if is_text else "right", no_wrap=True, min_width=width
+        )
     for member in view.members:
         style = "red" if member.reason not in ("", "ok") else ""
         table.add_row(
-            member.name,
+            member.name if len(member.name) <= MAX_NAME else member.name[: MAX_NAME - 3] + "...",
             member.role,
             str(member.uid),
+            _format_gain(member.score_millibits),
             Text(member.reason or "-", style=style),
-            "-" if member.score_millibits is None else f"{member.score_millibits:.2f}",
             f"{member.incentive:.3f}",
-            f"{member.paid_udsc / 1e6:.3f}",
-            f"{member.balance_udsc / 1e6:.3f}",
+            f"{member.paid_udsc / 1e6:.2f}",
+            f"{member.balance_udsc / 1e6:.2f}",
         )
     return table
 
 
-def _render_lineage(view: DevnetView) -> RenderableType:
-    checkpoint = view.checkpoint
-    assert checkpoint is not None
+def _format_gain(millibits: float | None) -> str:
+    if millibits is None:
+        return "-"
+    return f"{millibits:.1f}" if abs(millibits) < 1000 else f"{millibits:.0f}"
+
+
+def _render_lineage(checkpoint: lineage_pb2.Checkpoint) -> RenderableType:
     when = datetime.fromtimestamp(checkpoint.time_unix_ms / 1000, UTC)
-    uids = ", ".join(str(c.uid) for c in checkpoint.contributions) or "nobody"
+    origin = "from uids " + ", ".join(str(c.uid) for c in checkpoint.contributions)
+    if not checkpoint.contributions:
+        origin = "nobody's work" if checkpoint.round else "the first weights"
     return Text(
-        f"last checkpoint {checkpoint.round}  {checkpoint.root.hex()[:16]}...  "
-        f"height {checkpoint.height}  {when:%H:%M:%S} UTC  from uids {uids}",
+        f"checkpoint {checkpoint.round}  {checkpoint.root.hex()[:12]}  height {checkpoint.height}"
+        f"  {when:%H:%M:%S} UTC  {origin}",
         style="dim",
+        no_wrap=True,
+        overflow="ellipsis",
     )

@@ -3,8 +3,10 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from chain_client.client import ChainClient
+from chain_client.keys import Keyring
 from proto.descent.lineage.v1 import lineage_pb2
 from proto.descent.rounds.v1 import rounds_pb2
 from proto.descent.runs.v1 import runs_pb2
@@ -38,10 +40,29 @@ class DevnetView:
     phase: str = ""
     blocks_left: int = 0
     num_rounds: int = 0
+    registered: str = ""  # who has registered, while the run waits for more
     losses: list[tuple[int, float]] = field(default_factory=list)
     members: list[MemberView] = field(default_factory=list)
     checkpoint: lineage_pb2.Checkpoint | None = None
     judged_round: int | None = None
+
+
+class AccountNames:
+    """What people call an address: the name of its key in the devnet's home.
+
+    Args:
+        home: of the devnet; keys may be added while it runs.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._keyring = Keyring(home)
+        self._names: dict[str, str] = {}
+
+    def find(self, address: str) -> str:
+        """Return the name, or the end of an address that has none here."""
+        if address not in self._names:
+            self._names.update({info.address: info.name for info in self._keyring.list()})
+        return self._names.setdefault(address, "..." + address[-9:])
 
 
 class Viewer:
@@ -50,13 +71,13 @@ class Viewer:
     Args:
         client: connected.
         run_id: the run to show.
-        names: account address -> name.
+        home: of the devnet, for the names of its accounts.
     """
 
-    def __init__(self, client: ChainClient, run_id: int, names: dict[str, str]) -> None:
+    def __init__(self, client: ChainClient, run_id: int, home: Path) -> None:
         self._client = client
         self._run_id = run_id
-        self._names = names
+        self._names = AccountNames(home)
         self._losses: dict[int, float] = {}
 
     async def look(self) -> DevnetView:
@@ -78,6 +99,7 @@ class Viewer:
         spec = runs_pb2.RunSpec.FromString(run.spec)
         view.run_status = runs_pb2.RunStatus.Name(run.status).removeprefix("RUN_STATUS_").lower()
         view.num_rounds = spec.num_rounds
+        view.registered = _count_registered(spec, members or [])
         if current is not None:
             _fill_round(view, current)
             view.checkpoint = checkpoint.checkpoint
@@ -130,7 +152,7 @@ class Viewer:
             reason = "" if entry is None else weights_pb2.ReasonCode.Name(entry.reason)
             view.members.append(
                 MemberView(
-                    name=self._names.get(member.coldkey, member.coldkey[:14] + "..."),
+                    name=self._names.find(member.coldkey),
                     role=role,
                     uid=member.uid,
                     reason="" if role != "miner" else _shorten(reason),
@@ -152,6 +174,15 @@ def _fill_round(view: DevnetView, current: rounds_pb2.Round) -> None:
         rounds_pb2.PHASE_JUDGING: current.judge_reveal_deadline,
     }.get(current.phase, view.height)
     view.blocks_left = max(0, deadline - view.height)
+
+
+def _count_registered(spec: runs_pb2.RunSpec, members: list[runs_pb2.Participant]) -> str:
+    num_miners = sum(member.role == runs_pb2.ROLE_MINER for member in members)
+    wanted = spec.membership
+    return (
+        f"{num_miners} of {wanted.min_miners} miners, "
+        f"{len(members) - num_miners} of {wanted.min_validators} validators"
+    )
 
 
 def _list_gains(response: weights_pb2.QueryJudgementsResponse | None) -> dict[int, float]:

@@ -26,6 +26,7 @@ HASH_CHARS = 64
 async def show(context: Context, run: RunArgument, round_index: RoundOption = None) -> Any:
     """Show one checkpoint's record."""
     async with context.client() as client:
+        await client.get_run(run)
         found = await client.get_checkpoint(run, round_index)
     document = _describe_checkpoint(found.checkpoint)
     if found.HasField("judgement"):
@@ -38,6 +39,7 @@ async def tree(context: Context, run: RunArgument) -> Any:
     """Show the line of descent of a run, newest first, down into the runs it came from."""
     rows = []
     async with context.client() as client:
+        await client.get_run(run)
         checkpoints = await client.get_checkpoints(run)
         if not checkpoints:
             raise CommandFailed(f"run {run} has no checkpoint yet")
@@ -135,6 +137,7 @@ async def _get_bundle(
 
     run_id = int(what)
     async with context.client() as client:
+        await client.get_run(run_id)
         try:
             last = (await client.get_checkpoint(run_id, round_index)).checkpoint.round
             first = 0 if from_genesis else max(0, last - 1)

@@ -41,6 +41,28 @@ def test_table_form() -> None:
     assert to_table([]) == ""
 
 
+def test_table_form__units() -> None:
+    document = {"gain_nanonats": -1_500, "incentive_u16": 65_535, "time_unix_ms": 1_000}
+    assert to_table(document).splitlines() == [
+        "gain       -0.000001500 nats a token",
+        "incentive  1.0000",
+        "time       1970-01-01T00:00:01.000+00:00",
+    ]
+
+
+def test_table_form__rows_wider_than_the_terminal() -> None:
+    rows = [{"name": "a", "hash": "00" * 10}, {"name": "b", "hash": "11" * 10}]
+    assert len(to_table(rows, width=26).splitlines()) == 3
+    assert to_table({"rows": rows}, width=26).splitlines() == [
+        "rows",
+        "  name  a",
+        "  hash  " + "00" * 10,
+        "",
+        "  name  b",
+        "  hash  " + "11" * 10,
+    ]
+
+
 def test_verification_failure_exits_4(capsys: pytest.CaptureFixture[str]) -> None:
     assert report(VerificationFailed("leaf 3 differs"), "table") == 4
     assert capsys.readouterr().err == "error: leaf 3 differs\n"
