@@ -61,6 +61,9 @@ class Miner:
                 await self._follow(round_info)
 
     async def _follow(self, round_info: rounds_pb2.Round) -> None:
+        if round_info.phase != rounds_pb2.PHASE_TRAINING and round_info.index not in self._done:
+            await self._tell_missed(round_info)
+            self._done = {round_info.index}
         while round_info.phase == rounds_pb2.PHASE_TRAINING and round_info.index not in self._done:
             try:
                 await self._work(round_info)
@@ -72,6 +75,20 @@ class Miner:
             if round_info.index not in self._done:
                 await asyncio.sleep(RETRY_SECONDS)
                 round_info = await self.client.get_current_round(round_info.run_id)
+
+    async def _tell_missed(self, round_info: rounds_pb2.Round) -> None:
+        """Say so if the round went by without this miner, as it does for one that was down."""
+        run_id, index = round_info.run_id, round_info.index
+        member = await self.client.get_participant(run_id, uid=self.uid)
+        found = await self.client.get_commitments(run_id, index)
+        is_of_round = member.registered_height <= round_info.commit_deadline
+        if is_of_round and self.uid not in {commitment.uid for commitment in found}:
+            log.warning(
+                "deadline_missed",
+                round=index,
+                deadline=round_info.commit_deadline,
+                now="taking the next round",
+            )
 
     async def _work(self, round_info: rounds_pb2.Round) -> None:
         index = round_info.index

@@ -82,6 +82,7 @@ async def serve(
     try:
         await stopping.wait()
     finally:
+        view.stop_waiting()
         await server.stop(STOP_GRACE_S)
 
 

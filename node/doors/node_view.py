@@ -53,6 +53,7 @@ class NodeView:
         self._chain = chain
         self._options = options
         self._news = asyncio.Event()
+        self._is_stopping = False
         self._follower: asyncio.Task[None] | None = None
         self._genesis_path = home / "config" / "genesis.json"
         self.chain_id = GenesisDoc.load(self._genesis_path).chain_id
@@ -113,8 +114,14 @@ class NodeView:
             return view.oldest, view.latest
 
     async def wait_for_height(self, height: int) -> int:
-        """Wait until a height is committed; returns the newest one."""
+        """Wait until a height is committed; returns the newest one.
+
+        Raises:
+            EngineUnreachable: the door is told to stop.
+        """
         while (latest := self.get_heights()[1]) < height:
+            if self._is_stopping:
+                raise EngineUnreachable("this node is stopping: ask again once it is up")
             if self._follower is None or self._follower.done():
                 self._follower = asyncio.create_task(self._follow())
             await self._news.wait()
@@ -128,6 +135,11 @@ class NodeView:
                     self._wake()
             self._wake()
             await asyncio.sleep(POLL_S)
+
+    def stop_waiting(self) -> None:
+        """Let go of those who wait for a height: none will come."""
+        self._is_stopping = True
+        self._wake()
 
     def _wake(self) -> None:
         self._news.set()

@@ -19,7 +19,7 @@ from tendermint.abci import types_pb2 as abci
 
 from node.runtime.ante import AccountsAccess, AnteHandler, FeeTransfer, Mode
 from node.runtime.context import NANOS_PER_SECOND, BlockInfo, Context
-from node.runtime.errors import ChainError, QueryError
+from node.runtime.errors import ChainError, InvariantBroken, QueryError
 from node.runtime.events import build_abci_event
 from node.runtime.executor import TxExecutor, TxOutcome
 from node.runtime.options import NodeOptions
@@ -135,7 +135,7 @@ class Application:
     def init_chain(self, request: Any) -> Any:
         """Take the genesis state; it is persisted with the first block. May be called again.
 
-        Raises: GenesisDataError, InvariantBroken.
+        Raises: GenesisDataError.
         """
         height = max(request.initial_height, 1) - 1
         block = BlockInfo(request.chain_id, height, get_time_ns(request.time))
@@ -146,7 +146,10 @@ class Application:
         if request.HasField("consensus_params"):
             self._consensus.set_params(ctx, request.consensus_params)
         self._consensus.record_block(ctx)
-        self.runtime.check_invariants(ctx)
+        try:
+            self.runtime.check_invariants(ctx)
+        except InvariantBroken as error:  # here it is no bug of ours: the file says so
+            raise GenesisDataError(f"the genesis state contradicts itself: {error}") from error
         app_hash = self.store.stage(height + 1, self._name_every_store(state))
         self._genesis = state
         self._reset_check_state()

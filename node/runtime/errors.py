@@ -195,7 +195,7 @@ class QueryUnimplemented(QueryError):
 
 
 class InvariantBroken(Exception):
-    """State contradicts itself: a bug. Never caught; the node stops."""
+    """State contradicts itself: a bug, and the node stops; in a genesis file, a refusal."""
 
 
 def ensure(condition: bool, error: type[ChainError], detail: str = "") -> None:
