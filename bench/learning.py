@@ -19,7 +19,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -34,17 +33,23 @@ from proto.descent.runs.v1 import runs_pb2
 
 NUM_EVALUATED = 256
 NANONATS_PER_BIT = math.log(2) * 1e9
+LABELS = {
+    "miners": "{n} miners, payloads as sent",
+    "uncompressed": "{n} miners, whole changes averaged",
+    "alone": "one process, same tokens",
+}
 
 
-def make_setup(folder: Path, overrides: dict[str, Any]) -> RunSetup:
+def make_setup(folder: Path, overrides: dict[str, int]) -> RunSetup:
     """Build the default devnet run with some numbers changed."""
     from cli.spec_file import default_devnet_spec
 
-    dataset = build_local_dataset(folder, None)
-    spec = default_devnet_spec(dataset=dataset)
+    sections: dict[str, dict[str, int]] = {}
     for path, value in overrides.items():
         part, name = path.split(".")
-        setattr(getattr(spec, part), name, value)
+        sections.setdefault(part, {})[name] = value
+    spec = default_devnet_spec(datasets_dir=folder, overrides=sections)
+    dataset = build_local_dataset(folder, None)
     run = runs_pb2.Run(id=1, spec=spec.SerializeToString(deterministic=True))
     return RunSetup.create(run, dataset, load_backend("torch"))
 
@@ -106,7 +111,9 @@ def run_alone(setup: RunSetup, num_rounds: int, num_miners: int) -> list[float]:
     return curve
 
 
-def plot(curves: dict[str, list[float]], tokens_per_round: int, target: Path) -> None:
+def plot(
+    curves: dict[str, list[float]], tokens_per_round: int, num_miners: int, target: Path
+) -> None:
     """Draw the curves."""
     import matplotlib
 
@@ -115,7 +122,9 @@ def plot(curves: dict[str, list[float]], tokens_per_round: int, target: Path) ->
 
     figure, axes = pyplot.subplots(figsize=(7, 4.2))
     for name, curve in curves.items():
-        axes.plot([i * tokens_per_round / 1e6 for i in range(len(curve))], curve, label=name)
+        tokens = [i * tokens_per_round / 1e6 for i in range(len(curve))]
+        label = LABELS[name].format(n=num_miners)
+        axes.plot(tokens, curve, label=f"{label}: {curve[-1]:.2f} at the end")
     axes.set_xlabel("tokens trained, millions")
     axes.set_ylabel("held-out loss, bits a byte")
     axes.grid(alpha=0.3)
@@ -150,7 +159,7 @@ def main() -> None:
                     setup, options.rounds, options.miners, is_compressed=name == "miners"
                 )
         if options.plot is not None:
-            plot(curves, tokens, options.plot)
+            plot(curves, tokens, options.miners, options.plot)
         result = {
             "rounds": options.rounds,
             "miners": options.miners,
