@@ -18,9 +18,6 @@ from node.runtime.context import BlockInfo, Context
 from node.runtime.errors import ChainError
 from node.runtime.state import EmptyReader, Overlay
 
-UDSC_PER_POWER = 10**6
-"""Bonded udsc that are one unit of consensus power."""
-
 ED25519_TYPE_URL = "/cosmos.crypto.ed25519.PubKey"
 DEFAULT_COMMISSION = ("100000000000000000", "200000000000000000", "10000000000000000")
 """Rate 10 %, maximum 20 %, change 1 % a day; fractions with 18 decimals."""
@@ -109,18 +106,16 @@ class GenesisBuilder:
 
     def list_validators(self) -> list[dict[str, Any]]:
         """List the consensus set, in CometBFT's form: operators whose node has a beacon."""
-        found = []
-        for addr, _ in self.chain.beacon.storage.anchors.iterate(self.ctx):
-            operator = self.chain.staking.storage.operators.get(self.ctx, addr)
-            if operator is None:
-                continue
-            key = keys_pb2.PubKey.FromString(operator.consensus_pubkey.value).key
-            found.append(
-                {
-                    "address": compute_address(key).hex().upper(),
-                    "pub_key": {"type": PUBLIC_TYPE, "value": base64.b64encode(key).decode()},
-                    "power": str(int(operator.tokens) // UDSC_PER_POWER),
-                    "name": operator.description.moniker,
-                }
-            )
-        return found
+        monikers = {
+            keys_pb2.PubKey.FromString(operator.consensus_pubkey.value).key: operator.description
+            for _, operator in self.chain.staking.storage.operators.iterate(self.ctx)
+        }
+        return [
+            {
+                "address": compute_address(key).hex().upper(),
+                "pub_key": {"type": PUBLIC_TYPE, "value": base64.b64encode(key).decode()},
+                "power": str(power),
+                "name": monikers[key].moniker,
+            }
+            for key, power in sorted(self.chain.staking.compute_powers(self.ctx).items())
+        ]

@@ -70,7 +70,7 @@ def build_chain() -> Chain:
     accounts = AccountsPallet(MODULE_PERMISSIONS)
     bank = BankPallet(accounts)
     mint = MintPallet(bank)
-    staking = StakingPallet(bank)
+    staking = StakingPallet(bank, beacon)
     lineage = LineagePallet()
     runs = RunsPallet(bank, staking, lineage)
     rounds = RoundsPallet(runs, beacon, lineage)

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from cosmos.base.abci.v1beta1 import abci_pb2 as cosmos_abci
 from tendermint.abci import types_pb2 as abci
+from tendermint.crypto import keys_pb2
 
 from node.runtime.ante import AccountsAccess, AnteHandler, FeeTransfer, Mode
 from node.runtime.context import NANOS_PER_SECOND, BlockInfo, Context
@@ -146,6 +147,7 @@ class Application:
         if request.HasField("consensus_params"):
             self._consensus.set_params(ctx, request.consensus_params)
         self._consensus.record_block(ctx)
+        self.runtime.update_consensus_set(ctx)
         try:
             self.runtime.check_invariants(ctx)
         except InvariantBroken as error:  # here it is no bug of ours: the file says so
@@ -154,7 +156,9 @@ class Application:
         self._genesis = state
         self._reset_check_state()
         return abci.ResponseInitChain(
-            consensus_params=self._consensus.get_params(ctx), app_hash=app_hash
+            consensus_params=self._consensus.get_params(ctx),
+            validators=build_updates(self.runtime.list_consensus_set(ctx)),
+            app_hash=app_hash,
         )
 
     def _name_every_store(self, state: Overlay) -> dict[str, dict[bytes, bytes | None]]:
@@ -242,6 +246,7 @@ class Application:
         return abci.ResponseFinalizeBlock(
             events=[build_abci_event(event) for event in ctx.events],
             tx_results=results,
+            validator_updates=build_updates(self.runtime.update_consensus_set(ctx)),
             app_hash=self.store.stage(block.height, self._collect_changes(state)),
         )
 
@@ -349,6 +354,14 @@ def make_block(chain_id: str, request: Any) -> BlockInfo:
         time_ns=get_time_ns(request.time),
         proposer_addr=request.proposer_address,
     )
+
+
+def build_updates(powers: dict[bytes, int]) -> list[Any]:
+    """Build the `ValidatorUpdate`s of changed powers by ed25519 key."""
+    return [
+        abci.ValidatorUpdate(pub_key=keys_pb2.PublicKey(ed25519=key), power=power)
+        for key, power in powers.items()
+    ]
 
 
 def parse_app_state(data: bytes) -> dict[str, Any]:

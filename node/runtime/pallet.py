@@ -131,6 +131,17 @@ class Pallet(Generic[S]):
     def end_block(self, ctx: Context) -> None:
         """Run after the transactions of a block: named `process_*` steps only."""
 
+    def update_consensus_set(self, ctx: Context) -> dict[bytes, int]:
+        """Run after `end_block` and genesis; returns new powers by ed25519 key, 0 to remove.
+
+        A key may be changed by one pallet only.
+        """
+        return {}
+
+    def list_consensus_set(self, ctx: Context) -> dict[bytes, int]:
+        """List the powers this pallet gave, by ed25519 key."""
+        return {}
+
     def build_inherent(self, ctx: Context, extensions: list[bytes]) -> bytes:
         """Build the pseudo transaction of the next block from vote extensions; empty for none."""
         return b""

@@ -145,6 +145,20 @@ class Runtime:
         for pallet in self.pallets.values():
             pallet.end_block(ctx)
 
+    def update_consensus_set(self, ctx: Context) -> dict[bytes, int]:
+        """Collect the changes of the consensus set: power by ed25519 key, 0 to remove."""
+        changes: dict[bytes, int] = {}
+        for pallet in self.pallets.values():
+            changes.update(pallet.update_consensus_set(ctx))
+        return changes
+
+    def list_consensus_set(self, ctx: Context) -> dict[bytes, int]:
+        """List the consensus set: power by ed25519 key."""
+        powers: dict[bytes, int] = {}
+        for pallet in self.pallets.values():
+            powers.update(pallet.list_consensus_set(ctx))
+        return powers
+
     def get_call(self, type_url: str) -> CallSpec:
         """Get the call that takes a message.
 

@@ -84,6 +84,10 @@ class BeaconPallet(Pallet[BeaconSchema]):
         """Get the `Anchor` of an operator, or None."""
         return self.storage.anchors.get(ctx, operator)
 
+    def has_node(self, ctx: Context, operator_addr: bytes) -> bool:
+        """Tell whether an operator's node is known here."""
+        return self.storage.anchors.has(ctx, operator_addr)
+
     def register_anchor(self, ctx: Context, operator: bytes, anchor: bytes) -> None:
         """Register an operator's first onion."""
         entry = beacon_pb2.Anchor(operator_addr=encode_account(operator), current=anchor)

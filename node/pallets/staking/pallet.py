@@ -1,12 +1,14 @@
 """Staking: operators bond coins, others delegate to them, and leaving takes time.
 
-An operator's bonded stake, own and delegated, is its weight as a scoring validator and will be its
-consensus power. Every operator has status BONDED; the consensus set itself comes later. Bonded
-coins lie in one module account, coins that unbond in another, paid out when their time is over.
+An operator's bonded stake, own and delegated, is its weight as a scoring validator and, if it runs
+a node, its consensus power. The consensus set changes at the end of the block in which stake did;
+the engine puts that in force two blocks later. Every operator has status BONDED. Bonded coins lie
+in one module account, coins that unbond in another, paid out when their time is over.
 
 Life cycle of a delegation: bonded -> unbonding (up to `max_entries` at once) -> paid out, or bonded
 again when cancelled. An operator without shares is removed.
-Invariants: the pools hold what operators and unbondings add up to; shares add up.
+Invariants: the pools hold what operators and unbondings add up to; shares add up; the consensus set
+is that of the stake.
 Source: Cosmos SDK x/staking; DESIGN 3.1; `reference/chain.md` section 4.3.
 """
 
@@ -19,6 +21,7 @@ from cosmos.staking.v1beta1 import query_pb2, staking_pb2, tx_pb2
 from google.protobuf.message import DecodeError
 
 from node.pallets.bank.types import BalancesTransfer
+from node.pallets.staking.consensus_set import ConsensusSet
 from node.pallets.staking.errors import (
     STAKING_ERRORS,
     CommissionAboveMaximum,
@@ -39,7 +42,6 @@ from node.pallets.staking.errors import (
     UnbondingEntriesFull,
     UnbondingUnknown,
 )
-from node.pallets.staking.queries import StakingQueries
 from node.pallets.staking.shares import (
     DECIMALS_18,
     compute_shares,
@@ -54,6 +56,7 @@ from node.pallets.staking.types import (
     MAX_MATURE_PER_BLOCK,
     NOT_BONDED_POOL,
     STAKING_EVENTS,
+    ConsensusNodes,
     Delegated,
     OperatorCreated,
     OperatorEdited,
@@ -88,11 +91,12 @@ BONDED_ADDR = compute_module_address(BONDED_POOL)
 NOT_BONDED_ADDR = compute_module_address(NOT_BONDED_POOL)
 
 
-class StakingPallet(StakingQueries):
+class StakingPallet(ConsensusSet):
     """The staking pallet.
 
     Args:
         bank: moves coins into and out of the pools.
+        nodes: which operators run a consensus node.
     """
 
     name = "staking"
@@ -101,9 +105,10 @@ class StakingPallet(StakingQueries):
     errors = STAKING_ERRORS
     events = STAKING_EVENTS
 
-    def __init__(self, bank: BalancesTransfer) -> None:
+    def __init__(self, bank: BalancesTransfer, nodes: ConsensusNodes) -> None:
         super().__init__()
         self._bank: BalancesTransfer = bank
+        self._nodes = nodes
 
     # Capabilities
 
@@ -307,6 +312,7 @@ class StakingPallet(StakingQueries):
         shares = compute_shares(amount, tokens, total)
         operator.tokens, operator.delegator_shares = str(tokens + amount), str(total + shares)
         self.storage.operators.set(ctx, operator_addr, operator)
+        self.note_set_change(ctx)
         delegation = self.storage.delegations.get(ctx, (delegator, operator_addr))
         if delegation is None:
             delegation = staking_pb2.Delegation(
@@ -338,6 +344,7 @@ class StakingPallet(StakingQueries):
         ensure(shares <= held, SharesInsufficient, f"{amount}{BASE_DENOM} is more than delegated")
         returned = compute_tokens(shares, tokens, total)
         operator.tokens, operator.delegator_shares = str(tokens - returned), str(total - shares)
+        self.note_set_change(ctx)
         if held == shares:
             self.storage.delegations.delete(ctx, (delegator, operator_addr))
             self.storage.delegations_by_operator.remove(ctx, (operator_addr, delegator))
@@ -442,6 +449,8 @@ class StakingPallet(StakingQueries):
     def process_genesis(self, ctx: Context) -> None:
         if self.storage.params.get(ctx) is None:
             self.storage.params.set(ctx, StakingParams())
+        if self.storage.has_set_changed.get(ctx) is None:
+            self.storage.has_set_changed.set(ctx, 1)
 
     @invariant
     def check_pools(self, ctx: Context) -> None:

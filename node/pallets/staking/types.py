@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Protocol
 from cosmos.staking.v1beta1 import staking_pb2
 from google.protobuf import timestamp_pb2
 
-from node.runtime.codecs import ADDRESS, U64, ProtoCodec, pair, triple
+from node.runtime.codecs import ADDRESS, HASH, U8, U64, ProtoCodec, pair, triple
 from node.runtime.coins import BASE_DENOM
 from node.runtime.context import NANOS_PER_SECOND, Context
 from node.runtime.events import Event
@@ -21,6 +21,9 @@ DAY_SECONDS = 24 * 3600
 DEFAULT_UNBONDING_SECONDS = 21 * DAY_SECONDS
 MAX_MATURE_PER_BLOCK = 1_000
 """Unbondings paid out in one block; the rest follow in the next."""
+
+UDSC_PER_POWER = 10**6
+"""Bonded udsc that are one unit of consensus power."""
 
 COMMISSION_CHANGE_SECONDS = DAY_SECONDS
 DO_NOT_MODIFY = "[do-not-modify]"
@@ -63,6 +66,8 @@ class StakingSchema(Schema):
     """Storage of staking; prefixes as in the Cosmos SDK. Addresses are account addresses."""
 
     operators: Map[bytes, Any] = Map(0x21, "operators", ADDRESS, ProtoCodec(staking_pb2.Validator))
+    consensus_powers = Map(0x11, "consensus_powers", HASH, U64)
+    has_set_changed: Item[int] = Item(0x12, "has_set_changed", U8)
     operators_by_key = Map(0x22, "operators_by_consensus_addr", ADDRESS, ADDRESS)
     delegations: Map[tuple[bytes, bytes], Any] = Map(
         0x31, "delegations", pair(ADDRESS, ADDRESS), ProtoCodec(staking_pb2.Delegation)
@@ -152,6 +157,12 @@ class OperatorStake(Protocol):
     """Bonded stake, own and delegated, of the operator an account owns; 0 if it has none."""
 
     def get_bonded_stake(self, ctx: Context, operator_addr: bytes) -> int: ...
+
+
+class ConsensusNodes(Protocol):
+    """Tells which operators run a consensus node: those whose node draws the beacon."""
+
+    def has_node(self, ctx: Context, operator_addr: bytes) -> bool: ...
 
 
 def build_timestamp(time_ns: int) -> Any:

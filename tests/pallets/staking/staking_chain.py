@@ -20,10 +20,17 @@ PERCENT = 10**16
 POOLS = {"bonded_tokens_pool": (), "not_bonded_tokens_pool": (), "fee_collector": ()}
 
 
+class Nodes:
+    """Every operator runs a node but `scorer`."""
+
+    def has_node(self, ctx: Any, operator_addr: bytes) -> bool:
+        return operator_addr != make_addr("scorer")
+
+
 def build_pallets() -> tuple[AccountsPallet, BankPallet, StakingPallet]:
     accounts = AccountsPallet(POOLS)
     bank = BankPallet(accounts)
-    return accounts, bank, StakingPallet(bank)
+    return accounts, bank, StakingPallet(bank, Nodes())
 
 
 def make_staking_chain() -> Harness:

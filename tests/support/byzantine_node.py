@@ -1,0 +1,73 @@
+"""A node that lies: `python -m tests.support.byzantine_node ...` takes the flags of `node.process`.
+
+`DESCENT_TEST_LIE` says how. `proposals`: what it proposes breaks a rule, another one at each
+height, and it accepts its own. `app-hash`: it tells its CometBFT a wrong app hash.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from tendermint.abci import types_pb2 as abci
+
+from node.process import main
+from node.runtime.application import Application
+
+GARBAGE = b"\x0a\x07garbage"
+OVERSIZE = b"\x0a" + bytes(2**20 + 1)
+
+
+def break_rule(height: int, txs: list[bytes]) -> list[bytes]:
+    """Break one rule of proposals."""
+    kind = height % 4
+    if kind == 0:
+        return [*txs, GARBAGE]
+    if kind == 1:
+        return [*txs, OVERSIZE]
+    if kind == 2:
+        return [*txs, *txs]
+    return [b"\x01" + GARBAGE]
+
+
+class LyingApplication:
+    """What replaces the methods of `Application`."""
+
+    prepare = Application.prepare_proposal
+    finalize = Application.finalize_block
+
+    @staticmethod
+    def prepare_proposal(application: Application, request: Any) -> Any:
+        """Propose what breaks a rule."""
+        honest = LyingApplication.prepare(application, request)
+        txs = break_rule(request.height, list(honest.txs))
+        return abci.ResponsePrepareProposal(txs=txs)
+
+    @staticmethod
+    def process_proposal(application: Application, request: Any) -> Any:
+        """Accept anything."""
+        return abci.ResponseProcessProposal(status=abci.ResponseProcessProposal.ACCEPT)
+
+    @staticmethod
+    def finalize_block(application: Application, request: Any) -> Any:
+        """Execute, and tell another app hash."""
+        response = LyingApplication.finalize(application, request)
+        response.app_hash = bytes(byte ^ 0xFF for byte in response.app_hash)
+        return response
+
+
+def install(lie: str) -> None:
+    """Make the application of this process lie."""
+    if lie == "proposals":
+        Application.prepare_proposal = LyingApplication.prepare_proposal  # type: ignore
+        Application.process_proposal = LyingApplication.process_proposal  # type: ignore
+    elif lie == "app-hash":
+        Application.finalize_block = LyingApplication.finalize_block  # type: ignore
+    else:
+        raise SystemExit(f"unknown lie {lie!r}")
+
+
+if __name__ == "__main__":
+    install(os.environ["DESCENT_TEST_LIE"])
+    sys.exit(main())
