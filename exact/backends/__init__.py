@@ -3,6 +3,7 @@
 base.py            executor, what callers use
 numpy_backend.py   the definition: plain and slow, needs no torch
 torch_backend.py   fast twin on CPU and CUDA
+native_backend.py  fastest on a CPU, by the C library of exact/native; needs no torch
 """
 
 from exact.backends.base import Backend
@@ -15,12 +16,19 @@ def load_backend(name: str, device: str = "cpu") -> Backend:
     """Load a backend; torch is imported only when asked for.
 
     Args:
-        name: "numpy" or "torch".
+        name: "numpy", "torch" or "native".
         device: a torch device, for example "cpu" or "cuda".
 
     Raises:
-        UnfaithfulDevice: unknown backend, no torch, or the device fails the exactness self-test.
+        UnfaithfulDevice: unknown backend, no torch, no native library, or the device fails the
+            exactness self-test.
     """
+    if name == "native":
+        if device != "cpu":
+            raise UnfaithfulDevice(f"the native backend is for cpu, not {device!r}")
+        from exact.backends.native_backend import NativeBackend
+
+        return NativeBackend()
     if name == "numpy":
         from exact.backends.numpy_backend import NumpyBackend
 

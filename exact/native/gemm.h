@@ -1,0 +1,314 @@
+/* C = A * B^T from packed operands: exact integer dot products per block, scaled and added in
+ * ascending block order.
+ *
+ * A block's dot product is an integer of at most 24 bits (config.py refuses more) and its scale a
+ * power of two, so `dot * scale` is exact, and one fused multiply-add gives the same bits as the
+ * definition's product and sum.
+ */
+#ifndef DESCENT_GEMM_H
+#define DESCENT_GEMM_H
+
+#include "pack.h"
+
+#define TILE_ROWS 8
+#define TILE_PANELS 3
+#define TILE_COLUMNS (TILE_PANELS * PANEL)
+#define ROWS_AT_ONCE 128
+
+#if defined(PATH_AVX512)
+
+#if defined(PATH_VNNI)
+/* As an instruction, because compilers put register copies around the intrinsic. */
+#define DOT(c, a, b) __asm__("vpdpwssd %2, %1, %0" : "+v"(c) : "v"(a), "v"(b))
+#else
+#define DOT(c, a, b) ((c) = _mm512_add_epi32((c), _mm512_madd_epi16((a), (b))))
+#endif
+
+INLINE void add_block(const int32_t *a, const float *scale_a, const int32_t *b,
+                      const float *scale_b, int64_t panel_words, int64_t panel_scales, int pairs,
+                      const int np, float *sums) {
+    __m512i c[TILE_ROWS][TILE_PANELS];
+#pragma GCC unroll 8
+    for (int i = 0; i < TILE_ROWS; i++)
+#pragma GCC unroll 3
+        for (int j = 0; j < np; j++) c[i][j] = _mm512_setzero_si512();
+#pragma GCC unroll 1
+    for (int p = 0; p < pairs; p++) {
+        __m512i vb[TILE_PANELS];
+#pragma GCC unroll 3
+        for (int j = 0; j < np; j++) vb[j] = _mm512_load_si512(b + j * panel_words + p * PANEL);
+#pragma GCC unroll 8
+        for (int i = 0; i < TILE_ROWS; i++) {
+            __m512i va = _mm512_set1_epi32(a[p * PANEL + i]);
+#pragma GCC unroll 3
+            for (int j = 0; j < np; j++) DOT(c[i][j], va, vb[j]);
+        }
+    }
+#pragma GCC unroll 3
+    for (int j = 0; j < np; j++) {
+        __m512 sb = _mm512_loadu_ps(scale_b + j * panel_scales);
+#pragma GCC unroll 8
+        for (int i = 0; i < TILE_ROWS; i++) {
+            float *sum = sums + i * TILE_COLUMNS + j * PANEL;
+            __m512 scale = _mm512_mul_ps(sb, _mm512_set1_ps(scale_a[i]));
+            __m512 dot = _mm512_cvtepi32_ps(c[i][j]);
+            _mm512_store_ps(sum, _mm512_fmadd_ps(dot, scale, _mm512_load_ps(sum)));
+        }
+    }
+}
+
+#elif defined(PATH_AVX2)
+
+#if defined(PATH_VNNI)
+#define DOT(c, a, b) __asm__("%{vex%} vpdpwssd %2, %1, %0" : "+x"(c) : "x"(a), "x"(b))
+#else
+#define DOT(c, a, b) ((c) = _mm256_add_epi32((c), _mm256_madd_epi16((a), (b))))
+#endif
+#define HALF_ROWS 4
+
+INLINE void add_half(const int32_t *a, const float *scale_a, const int32_t *b,
+                     const float *scale_b, int pairs, float *sums) {
+    __m256i c[HALF_ROWS][2];
+#pragma GCC unroll 4
+    for (int i = 0; i < HALF_ROWS; i++) c[i][0] = c[i][1] = _mm256_setzero_si256();
+#pragma GCC unroll 1
+    for (int p = 0; p < pairs; p++) {
+        __m256i b0 = _mm256_load_si256((const __m256i *)(b + p * PANEL));
+        __m256i b1 = _mm256_load_si256((const __m256i *)(b + p * PANEL + 8));
+#pragma GCC unroll 4
+        for (int i = 0; i < HALF_ROWS; i++) {
+            __m256i va = _mm256_set1_epi32(a[p * PANEL + i]);
+            DOT(c[i][0], va, b0);
+            DOT(c[i][1], va, b1);
+        }
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < HALF_ROWS; i++)
+#pragma GCC unroll 2
+        for (int j = 0; j < 2; j++) {
+            float *sum = sums + i * TILE_COLUMNS + j * 8;
+            __m256 sb = _mm256_loadu_ps(scale_b + j * 8);
+            __m256 scale = _mm256_mul_ps(sb, _mm256_set1_ps(scale_a[i]));
+            __m256 term = _mm256_mul_ps(_mm256_cvtepi32_ps(c[i][j]), scale);
+            _mm256_storeu_ps(sum, _mm256_add_ps(_mm256_loadu_ps(sum), term));
+        }
+}
+
+INLINE void add_block(const int32_t *a, const float *scale_a, const int32_t *b,
+                      const float *scale_b, int64_t panel_words, int64_t panel_scales, int pairs,
+                      const int np, float *sums) {
+    for (int j = 0; j < np; j++)
+        for (int i = 0; i < TILE_ROWS; i += HALF_ROWS)
+            add_half(a + i, scale_a + i, b + j * panel_words, scale_b + j * panel_scales, pairs,
+                     sums + i * TILE_COLUMNS + j * PANEL);
+}
+
+#else
+
+INLINE void add_block(const int32_t *a, const float *scale_a, const int32_t *b,
+                      const float *scale_b, int64_t panel_words, int64_t panel_scales, int pairs,
+                      const int np, float *sums) {
+    for (int j = 0; j < np; j++)
+        for (int i = 0; i < TILE_ROWS; i++) {
+            int32_t c[PANEL] = {0};
+            for (int p = 0; p < pairs; p++) {
+                int32_t word = a[p * PANEL + i];
+                int32_t low = (int16_t)word, high = word >> 16;
+                const int32_t *bp = b + j * panel_words + p * PANEL;
+                for (int n = 0; n < PANEL; n++)
+                    c[n] += low * (int16_t)bp[n] + high * (bp[n] >> 16);
+            }
+            float *sum = sums + i * TILE_COLUMNS + j * PANEL;
+            for (int n = 0; n < PANEL; n++) {
+                float term = (float)c[n] * (scale_a[i] * scale_b[j * panel_scales + n]);
+                sum[n] = sum[n] + term;
+            }
+        }
+}
+
+#endif
+
+/* What a product does with its result before it is written. */
+enum finish { WRITE, ADD_EXTRA, RELU_GRAD_EXTRA };
+
+struct target {
+    float *data; /* row first_row, column 0 of the result */
+    int64_t stride;
+    int64_t first_row;
+    enum finish finish;
+    const float *extra; /* laid out like data */
+};
+
+INLINE void finish_row(const float *sums, int num_columns, float *out, const float *extra,
+                       enum finish finish) {
+    for (int n = 0; n < num_columns; n += VW) {
+        int left = num_columns - n;
+        vf value = vload(sums + n);
+        if (finish != WRITE) {
+            vf other = left >= VW ? vload(extra + n) : vload_n(extra + n, left);
+            if (finish == ADD_EXTRA) value = other + value;
+            else value = (vmax(other, vset(0.0f)) * vset(2.0f)) * value;
+        }
+        if (left >= VW) vstore(out + n, value);
+        else vstore_n(out + n, value, left);
+    }
+}
+
+INLINE void multiply_tile(const struct packed *a, const struct packed *b, int64_t row,
+                          int64_t panel, const int np, int64_t first_block, int64_t end_block,
+                          const struct target *target) {
+    float sums[TILE_ROWS * TILE_COLUMNS] __attribute__((aligned(64)));
+    int64_t at_a = (row / PANEL) * a->num_blocks, at_b = panel * b->num_blocks;
+    int64_t panel_words = b->num_blocks * b->stride * PANEL, panel_scales = b->num_blocks * PANEL;
+    memset(sums, 0, sizeof sums);
+    for (int64_t block = first_block; block < end_block; block++) {
+        int pairs = block == a->num_blocks - 1 ? a->last_pairs : a->pairs;
+        add_block(a->words + (at_a + block) * a->stride * PANEL + row % PANEL,
+                  a->scales + (at_a + block) * PANEL + row % PANEL,
+                  b->words + (at_b + block) * b->stride * PANEL,
+                  b->scales + (at_b + block) * PANEL, panel_words, panel_scales, pairs, np, sums);
+    }
+    int64_t column = panel * PANEL;
+    int num_columns = (int)(b->rows - column < np * PANEL ? b->rows - column : np * PANEL);
+    int num_rows = (int)(a->rows - row < TILE_ROWS ? a->rows - row : TILE_ROWS);
+    for (int i = 0; i < num_rows; i++) {
+        int64_t at = (row + i - target->first_row) * target->stride + column;
+        const float *extra = target->extra ? target->extra + at : 0;
+        finish_row(sums + i * TILE_COLUMNS, num_columns, target->data + at, extra, target->finish);
+    }
+}
+
+/* Rows begin .. end - 1 (begin a multiple of 8) of the columns of np panels. */
+static void multiply_panels(const struct packed *a, const struct packed *b, int64_t begin,
+                            int64_t end, int64_t panel, int np, int64_t first_block,
+                            int64_t end_block, const struct target *target) {
+    for (int64_t row = begin; row < end; row += TILE_ROWS) {
+        if (np == 3) multiply_tile(a, b, row, panel, 3, first_block, end_block, target);
+        else if (np == 2) multiply_tile(a, b, row, panel, 2, first_block, end_block, target);
+        else multiply_tile(a, b, row, panel, 1, first_block, end_block, target);
+    }
+}
+
+/* How many of the panels left to take at once: 3, but never 3 + 1. */
+INLINE int choose_panels(int64_t left) {
+    return left >= 5 || left == 3 ? 3 : left >= 2 ? 2 : 1;
+}
+
+/* Rows begin .. end - 1, columns of the first num_panels panels. */
+static void multiply_rows(const struct packed *a, const struct packed *b, int64_t begin,
+                          int64_t end, int64_t num_panels, int64_t first_block, int64_t end_block,
+                          const struct target *target) {
+    for (int64_t panel = 0; panel < num_panels;) {
+        int np = choose_panels(num_panels - panel);
+        multiply_panels(a, b, begin, end, panel, np, first_block, end_block, target);
+        panel += np;
+    }
+}
+
+struct product_task {
+    const struct packed *a, *b;
+    const struct target *target;
+    int64_t num_row_chunks;
+};
+
+static void multiply_range(void *argument, int64_t begin, int64_t end, int worker) {
+    const struct product_task *task = argument;
+    const struct packed *a = task->a, *b = task->b;
+    (void)worker;
+    int64_t panel = 0, group = 0;
+    for (int64_t i = begin; i < end; i++) {
+        int64_t wanted = i / task->num_row_chunks;
+        while (group < wanted) {
+            panel += choose_panels(b->num_panels - panel);
+            group++;
+        }
+        int64_t row = i % task->num_row_chunks * ROWS_AT_ONCE;
+        int64_t last = row + ROWS_AT_ONCE < a->rows ? row + ROWS_AT_ONCE : a->rows;
+        multiply_panels(a, b, row, last, panel, choose_panels(b->num_panels - panel), 0,
+                        a->num_blocks, task->target);
+    }
+}
+
+static void multiply_shared(struct context *context, const struct packed *a,
+                            const struct packed *b, const struct target *target) {
+    struct product_task task = {a, b, target, divide_up(a->rows, ROWS_AT_ONCE)};
+    int64_t num_groups = 0;
+    for (int64_t panel = 0; panel < b->num_panels; num_groups++)
+        panel += choose_panels(b->num_panels - panel);
+    pool_run(context, multiply_range, &task, num_groups * task.num_row_chunks, 1);
+}
+
+/* dims: batch, M, N, K, operand_max, block_size; args: a, b, c[, extra of c's shape]. */
+struct batch_task {
+    struct context *context;
+    const struct op *op;
+    void **args;
+    struct format format;
+};
+
+INLINE struct source get_source(const struct op *op, void **args, int side, int64_t batch) {
+    int64_t rows = op->dims[1 + side], length = op->dims[3];
+    int k_first = (op->flags & (side ? B_K_FIRST : A_K_FIRST)) != 0;
+    struct source source = {.data = (const float *)args[side] + batch * rows * length};
+    source.stride = k_first ? rows : length;
+    source.k_first = k_first;
+    source.relu_square = (op->flags & (side ? B_RELU_SQUARE : A_RELU_SQUARE)) != 0;
+    return source;
+}
+
+INLINE struct target get_target(const struct op *op, void **args, int64_t batch) {
+    int64_t rows = op->dims[1], columns = op->dims[2];
+    struct target target = {(float *)args[2] + batch * rows * columns, columns, 0, WRITE, 0};
+    if (op->flags & (PLUS_ADDEND | TIMES_RELU_GRAD)) {
+        target.extra = (const float *)args[3] + batch * rows * columns;
+        target.finish = op->flags & PLUS_ADDEND ? ADD_EXTRA : RELU_GRAD_EXTRA;
+    }
+    return target;
+}
+
+static void multiply_batches(void *argument, int64_t begin, int64_t end, int worker) {
+    const struct batch_task *task = argument;
+    const struct op *op = task->op;
+    struct packed a = describe_packed(op->dims[1], op->dims[3], &task->format);
+    struct packed b = describe_packed(op->dims[2], op->dims[3], &task->format);
+    int64_t size = count_packed_bytes(&a) + count_packed_bytes(&b);
+    char *memory = reserve(task->context, &task->context->own[worker], size);
+    if (!memory) return;
+    place_packed(&b, place_packed(&a, memory));
+    for (int64_t batch = begin; batch < end; batch++) {
+        struct source source_a = get_source(op, task->args, 0, batch);
+        struct source source_b = get_source(op, task->args, 1, batch);
+        struct target target = get_target(op, task->args, batch);
+        pack_alone(task->context, &source_a, &a, &task->format);
+        pack_alone(task->context, &source_b, &b, &task->format);
+        multiply_rows(&a, &b, 0, a.rows, b.num_panels, 0, a.num_blocks, &target);
+    }
+}
+
+INLINE struct format get_format(int64_t operand_max, int64_t block_size) {
+    struct format format = {(int32_t)operand_max, 0, (int32_t)block_size};
+    while (operand_max >> format.bits) format.bits++;
+    return format;
+}
+
+static void run_matmul(struct context *context, const struct op *op, void **args) {
+    struct batch_task task = {context, op, args, get_format(op->dims[4], op->dims[5])};
+    if (op->dims[0] > 1) {
+        pool_run(context, multiply_batches, &task, op->dims[0], 1);
+        return;
+    }
+    struct packed a = describe_packed(op->dims[1], op->dims[3], &task.format);
+    struct packed b = describe_packed(op->dims[2], op->dims[3], &task.format);
+    char *memory_a = reserve(context, &context->shared[0], count_packed_bytes(&a));
+    char *memory_b = reserve(context, &context->shared[1], count_packed_bytes(&b));
+    if (!memory_a || !memory_b) return;
+    place_packed(&a, memory_a);
+    place_packed(&b, memory_b);
+    struct source source_a = get_source(op, args, 0, 0), source_b = get_source(op, args, 1, 0);
+    struct target target = get_target(op, args, 0);
+    pack_shared(context, &source_a, &a, &task.format);
+    pack_shared(context, &source_b, &b, &task.format);
+    multiply_shared(context, &a, &b, &target);
+}
+
+#endif

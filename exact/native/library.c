@@ -1,0 +1,110 @@
+/* The C interface: which paths this processor has, contexts, and running a list of operations. */
+#include <fenv.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "native.h"
+
+#define MAX_ARGS 4096
+#define EXPORT __attribute__((visibility("default")))
+
+/* Results of descent_run. */
+enum status { DONE, INVALID_STEP, OUT_OF_MEMORY, UNKNOWN_OPERATION };
+
+#if defined(__x86_64__)
+#define HAS(feature) __builtin_cpu_supports(feature)
+void run_avx512_vnni(struct context *, const struct op *, void **);
+void run_avx512(struct context *, const struct op *, void **);
+void run_avx2_vnni(struct context *, const struct op *, void **);
+void run_avx2(struct context *, const struct op *, void **);
+static int has_avx512(void) {
+    return HAS("avx512f") && HAS("avx512bw") && HAS("avx512dq") && HAS("avx512vl");
+}
+static int has_avx512_vnni(void) { return has_avx512() && HAS("avx512vnni"); }
+static int has_avx2(void) { return HAS("avx2"); }
+static int has_avx2_vnni(void) {
+    unsigned eax, ebx, ecx, edx;
+    if (!HAS("avx2")) return 0;
+    __asm__("cpuid" : "=a"(eax), "=b"(ebx), "=c"(ecx), "=d"(edx) : "a"(7), "c"(1));
+    return (eax >> 4) & 1;
+}
+#endif
+void run_portable(struct context *, const struct op *, void **);
+static int has_portable(void) { return 1; }
+
+/* Fastest first. */
+static const struct path {
+    const char *name;
+    int (*is_there)(void);
+    path_fn run;
+} PATHS[] = {
+#if defined(__x86_64__)
+    {"avx512-vnni", has_avx512_vnni, run_avx512_vnni},
+    {"avx512", has_avx512, run_avx512},
+    {"avx-vnni", has_avx2_vnni, run_avx2_vnni},
+    {"avx2", has_avx2, run_avx2},
+#endif
+    {"portable", has_portable, run_portable},
+};
+#define NUM_PATHS ((int)(sizeof PATHS / sizeof PATHS[0]))
+
+EXPORT int descent_count_paths(void) { return NUM_PATHS; }
+
+EXPORT const char *descent_get_path_name(int path) { return PATHS[path].name; }
+
+/* Whether this processor can execute a path. */
+EXPORT int descent_has_path(int path) {
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+#endif
+    return PATHS[path].is_there();
+}
+
+EXPORT struct context *descent_create(int path, int num_threads) {
+    struct context *context = calloc(1, sizeof *context);
+    if (!context) return NULL;
+    context->path = path;
+    context->num_threads = 1;
+    if (num_threads > MAX_THREADS) num_threads = MAX_THREADS;
+    if (num_threads > 1) {
+        context->pool = pool_create(num_threads);
+        if (context->pool) context->num_threads = num_threads;
+    }
+    return context;
+}
+
+EXPORT void descent_destroy(struct context *context) {
+    if (context->pool) pool_destroy(context->pool);
+    for (int i = 0; i < 2; i++) free(context->shared[i].data);
+    for (int i = 0; i < MAX_THREADS; i++) free(context->own[i].data);
+    free(context);
+}
+
+/* Execute a list. Arguments of an operation are indices into `buffers`; -1 passes NULL.
+ *
+ * The floating-point environment is set to round to nearest with subnormals for the call, whatever
+ * the caller has set, and put back. */
+EXPORT int descent_run(struct context *context, const struct op *ops, int64_t num_ops,
+                const int32_t *args, void **buffers) {
+    fenv_t environment;
+    void *pointers[MAX_ARGS];
+    fegetenv(&environment);
+    fesetenv(FE_DFL_ENV);
+    context->invalid = context->out_of_memory = 0;
+    for (int64_t i = 0; i < num_ops && !context->invalid && !context->out_of_memory; i++) {
+        const struct op *op = ops + i;
+        if (op->num_args > MAX_ARGS) {
+            context->invalid = 2;
+            break;
+        }
+        for (int j = 0; j < op->num_args; j++) {
+            int32_t index = args[op->first_arg + j];
+            pointers[j] = index < 0 ? NULL : buffers[index];
+        }
+        PATHS[context->path].run(context, op, pointers);
+    }
+    fesetenv(&environment);
+    if (context->out_of_memory) return OUT_OF_MEMORY;
+    if (context->invalid == 2) return UNKNOWN_OPERATION;
+    return context->invalid ? INVALID_STEP : DONE;
+}

@@ -1,0 +1,273 @@
+/* Quantise an operand and lay it out for the micro-kernels.
+ *
+ * A packed operand is [panel of 16 rows][block of the contraction][pair][row] of 32-bit words, each
+ * two consecutive int16 along the contraction; scales are [panel][block][row]. Rows and elements
+ * that do not exist are zeros. Both operands of a product look the same, so every transposition is
+ * a case of packing, and there is one micro-kernel.
+ */
+#ifndef DESCENT_PACK_H
+#define DESCENT_PACK_H
+
+#include "native.h"
+#include "vec.h"
+
+#define PANEL 16
+#define PANEL_VECTORS (PANEL / VW)
+#define CHUNK 64 /* elements along the contraction that are transposed at once */
+#define MIN_BLOCK_EXPONENT (-55)
+#define MAX_BLOCK_EXPONENT 58
+
+struct format {
+    int32_t operand_max;
+    int32_t bits;
+    int32_t block_size;
+};
+
+struct packed {
+    int32_t *words;
+    float *scales;
+    int64_t rows, length;        /* of the operand */
+    int64_t num_panels, num_blocks;
+    int32_t pairs, last_pairs;   /* words of a row in a block, and in the last one */
+    int32_t stride;              /* words of a row that a block has room for */
+};
+
+/* Where an operand's elements are: row r, element k at data[r * row_stride + k] or, when the
+ * contraction comes first, data[k * row_stride + r]. */
+struct source {
+    const float *data;
+    int64_t stride;
+    int32_t k_first;
+    int32_t relu_square;
+    int64_t first_row, first_k; /* of what `data` points at */
+};
+
+INLINE int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+INLINE struct packed describe_packed(int64_t rows, int64_t length, const struct format *format) {
+    struct packed packed = {.rows = rows, .length = length};
+    packed.num_panels = divide_up(rows, PANEL);
+    packed.num_blocks = divide_up(length, format->block_size);
+    int64_t last = length - (packed.num_blocks - 1) * format->block_size;
+    packed.last_pairs = (int32_t)divide_up(last, 2);
+    packed.pairs = (int32_t)divide_up(packed.num_blocks > 1 ? format->block_size : last, 2);
+    packed.stride = (packed.pairs + 15) / 16 * 16;
+    return packed;
+}
+
+INLINE int64_t count_words(const struct packed *packed) {
+    return packed->num_panels * packed->num_blocks * packed->stride * PANEL;
+}
+
+INLINE int64_t count_scales(const struct packed *packed) {
+    return packed->num_panels * packed->num_blocks * PANEL;
+}
+
+INLINE int64_t count_packed_bytes(const struct packed *packed) {
+    return (count_words(packed) + count_scales(packed)) * 4;
+}
+
+/* Place a packed operand in memory and return where the next one may start. */
+INLINE char *place_packed(struct packed *packed, char *memory) {
+    packed->words = (int32_t *)memory;
+    packed->scales = (float *)(memory + count_words(packed) * 4);
+    return memory + count_packed_bytes(packed);
+}
+
+/* From the rows' largest |x| as bits, compute the factors to integers and the scales. */
+INLINE void compute_scales(const int32_t *largest, const struct format *format, float *factors,
+                           float *scales, volatile int32_t *invalid) {
+    for (int v = 0; v < PANEL_VECTORS; v++) {
+        vi exponent = (vload_int(largest + v * VW) >> 23) - 127;
+        if (vmax_across_int(exponent) > MAX_BLOCK_EXPONENT) *invalid = 1;
+        exponent = vmax_int(exponent, vset_int(MIN_BLOCK_EXPONENT)) - (format->bits - 1);
+        vstore(factors + v * VW, vpower(-exponent));
+        vstore(scales + v * VW, vpower(exponent));
+    }
+}
+
+INLINE vf load_source(const float *p, int n, int relu_square) {
+    vf x = n >= VW ? vload(p) : vload_n(p, n);
+    if (relu_square) {
+        x = vmax(x, vset(0.0f));
+        x = x * x;
+    }
+    return x;
+}
+
+INLINE vi quantise(vf x, vf factor, vf limit) {
+    return vround_int(vmax(vmin(x * factor, limit), -limit));
+}
+
+/* NaN passes through vmax and vmin in an unspecified way, but its block was found invalid. */
+
+INLINE void store_int16(int16_t *p, vi q) {
+#if defined(PATH_AVX512)
+    _mm256_storeu_si256((__m256i *)p, _mm512_cvtepi32_epi16((__m512i)q));
+#elif defined(PATH_AVX2)
+    __m128i low = _mm256_castsi256_si128((__m256i)q);
+    _mm_storeu_si128((__m128i *)p, _mm_packs_epi32(low, _mm256_extracti128_si256((__m256i)q, 1)));
+#else
+    for (int i = 0; i < VW; i++) p[i] = (int16_t)q[i];
+#endif
+}
+
+/* Write words[p][r] = rows[r][p] for 16 rows and 16 words. */
+INLINE void transpose_words(const int32_t *rows, int64_t stride, int32_t *words) {
+#if defined(PATH_AVX512)
+    __m512i t[16], u[16];
+    for (int i = 0; i < 16; i++) t[i] = _mm512_loadu_si512(rows + i * stride);
+    for (int i = 0; i < 16; i += 2) {
+        u[i] = _mm512_unpacklo_epi32(t[i], t[i + 1]);
+        u[i + 1] = _mm512_unpackhi_epi32(t[i], t[i + 1]);
+    }
+    for (int i = 0; i < 16; i += 4) {
+        t[i] = _mm512_unpacklo_epi64(u[i], u[i + 2]);
+        t[i + 1] = _mm512_unpackhi_epi64(u[i], u[i + 2]);
+        t[i + 2] = _mm512_unpacklo_epi64(u[i + 1], u[i + 3]);
+        t[i + 3] = _mm512_unpackhi_epi64(u[i + 1], u[i + 3]);
+    }
+    for (int i = 0; i < 4; i++) {
+        __m512i a = _mm512_shuffle_i32x4(t[i], t[i + 4], 0x88);
+        __m512i b = _mm512_shuffle_i32x4(t[i + 8], t[i + 12], 0x88);
+        __m512i c = _mm512_shuffle_i32x4(t[i], t[i + 4], 0xdd);
+        __m512i d = _mm512_shuffle_i32x4(t[i + 8], t[i + 12], 0xdd);
+        _mm512_store_si512(words + i * 16, _mm512_shuffle_i32x4(a, b, 0x88));
+        _mm512_store_si512(words + (i + 8) * 16, _mm512_shuffle_i32x4(a, b, 0xdd));
+        _mm512_store_si512(words + (i + 4) * 16, _mm512_shuffle_i32x4(c, d, 0x88));
+        _mm512_store_si512(words + (i + 12) * 16, _mm512_shuffle_i32x4(c, d, 0xdd));
+    }
+#else
+    for (int p = 0; p < 16; p++)
+        for (int r = 0; r < 16; r++) words[p * 16 + r] = rows[r * stride + p];
+#endif
+}
+
+/* One panel and block of an operand whose contraction is contiguous. */
+INLINE void pack_rows_with(const float *x, int64_t stride, int num_rows, int length, int pairs,
+                           const struct format *format, int relu_square, int32_t *words,
+                           float *scales, volatile int32_t *invalid) {
+    int32_t largest[PANEL] __attribute__((aligned(64))) = {0};
+    float factors[PANEL] __attribute__((aligned(64)));
+    int16_t rows[PANEL][CHUNK] __attribute__((aligned(64)));
+    vf limit = vset((float)format->operand_max);
+    for (int r = 0; r < num_rows; r++) {
+        vi most = {0};
+        for (int k = 0; k < length; k += VW)
+            most = vmax_int(most, vabs_bits(load_source(x + r * stride + k, length - k, relu_square)));
+        largest[r] = vmax_across_int(most);
+    }
+    compute_scales(largest, format, factors, scales, invalid);
+    if (num_rows < PANEL) memset(rows[num_rows], 0, (size_t)(PANEL - num_rows) * sizeof rows[0]);
+    for (int start = 0; start < 2 * pairs; start += CHUNK) {
+        int num_words = 2 * pairs - start < CHUNK ? pairs - start / 2 : CHUNK / 2;
+        for (int r = 0; r < num_rows; r++) {
+            vf factor = vset(factors[r]);
+            for (int k = 0; k < 2 * num_words; k += VW) {
+                int left = length - start - k;
+                vf value = {0};
+                if (left > 0) value = load_source(x + r * stride + start + k, left, relu_square);
+                store_int16(rows[r] + k, quantise(value, factor, limit));
+            }
+        }
+        for (int p = 0; p < num_words; p += 16)
+            transpose_words((const int32_t *)rows[0] + p, CHUNK / 2, words + (start / 2 + p) * 16);
+    }
+}
+
+/* One panel and block of an operand whose rows are contiguous. */
+INLINE void pack_columns_with(const float *x, int64_t stride, int num_rows, int length,
+                              const struct format *format, int relu_square, int32_t *words,
+                              float *scales, volatile int32_t *invalid) {
+    int32_t largest[PANEL] __attribute__((aligned(64)));
+    float factors[PANEL] __attribute__((aligned(64)));
+    vf limit = vset((float)format->operand_max);
+    for (int v = 0; v < PANEL_VECTORS; v++) {
+        vi most = {0};
+        int left = num_rows - v * VW;
+        if (left > 0)
+            for (int k = 0; k < length; k++)
+                most = vmax_int(
+                    most, vabs_bits(load_source(x + k * stride + v * VW, left, relu_square)));
+        vstore_int(largest + v * VW, most);
+    }
+    compute_scales(largest, format, factors, scales, invalid);
+    for (int v = 0; v < PANEL_VECTORS; v++) {
+        int left = num_rows - v * VW;
+        vf factor = vload(factors + v * VW);
+        for (int k = 0; k < length; k += 2) {
+            vi low = {0}, high = {0};
+            if (left > 0) {
+                const float *p = x + k * stride + v * VW;
+                low = quantise(load_source(p, left, relu_square), factor, limit);
+                if (k + 1 < length)
+                    high = quantise(load_source(p + stride, left, relu_square), factor, limit);
+            }
+            vstore_int(words + k / 2 * 16 + v * VW, (low & 0xffff) | (high << 16));
+        }
+    }
+}
+
+static void pack_one(const struct source *source, const struct packed *packed,
+                     const struct format *format, int64_t panel, int64_t block,
+                     volatile int32_t *invalid) {
+    int64_t row = panel * PANEL, k = block * format->block_size;
+    int num_rows = (int)(packed->rows - row < PANEL ? packed->rows - row : PANEL);
+    int length =
+        (int)(packed->length - k < format->block_size ? packed->length - k : format->block_size);
+    int64_t at = panel * packed->num_blocks + block;
+    int32_t *words = packed->words + at * packed->stride * PANEL;
+    float *scales = packed->scales + at * PANEL;
+    if (source->k_first) {
+        const float *x =
+            source->data + (k - source->first_k) * source->stride + row - source->first_row;
+        if (num_rows == PANEL && !source->relu_square)
+            pack_columns_with(x, source->stride, PANEL, length, format, 0, words, scales, invalid);
+        else
+            pack_columns_with(x, source->stride, num_rows, length, format, source->relu_square,
+                              words, scales, invalid);
+        return;
+    }
+    const float *x =
+        source->data + (row - source->first_row) * source->stride + k - source->first_k;
+    if (length == CHUNK && packed->stride == CHUNK / 2 && !source->relu_square)
+        pack_rows_with(x, source->stride, num_rows, CHUNK, CHUNK / 2, format, 0, words, scales,
+                       invalid);
+    else
+        pack_rows_with(x, source->stride, num_rows, length, packed->stride, format,
+                       source->relu_square, words, scales, invalid);
+}
+
+struct pack_task {
+    struct context *context;
+    const struct source *source;
+    const struct packed *packed;
+    const struct format *format;
+};
+
+static void pack_range(void *argument, int64_t begin, int64_t end, int worker) {
+    const struct pack_task *task = argument;
+    (void)worker;
+    /* Rows that are contiguous: panels inside blocks, so that neighbours share pages. */
+    int64_t inner = task->source->k_first ? task->packed->num_panels : task->packed->num_blocks;
+    for (int64_t i = begin; i < end; i++) {
+        int64_t panel = task->source->k_first ? i % inner : i / inner;
+        int64_t block = task->source->k_first ? i / inner : i % inner;
+        pack_one(task->source, task->packed, task->format, panel, block, &task->context->invalid);
+    }
+}
+
+static void pack_shared(struct context *context, const struct source *source,
+                        const struct packed *packed, const struct format *format) {
+    struct pack_task task = {context, source, packed, format};
+    int64_t count = packed->num_panels * packed->num_blocks;
+    pool_run(context, pack_range, &task, count, count / (4 * context->num_threads) + 8);
+}
+
+static void pack_alone(struct context *context, const struct source *source,
+                       const struct packed *packed, const struct format *format) {
+    struct pack_task task = {context, source, packed, format};
+    pack_range(&task, 0, packed->num_panels * packed->num_blocks, 0);
+}
+
+#endif

@@ -1,0 +1,339 @@
+"""Plan a list of operations once: fuse it, lower it, give every tensor its place in one block of
+memory. A step is then one call of the library.
+
+Operations the library does not have are computed by the definition, between calls.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from exact.backends.base import compute_adamw_constants
+from exact.backends.numpy_backend import NumpyBackend
+from exact.native.fuse import fuse
+from exact.native.library import OP_DTYPE, Context, build_op, get_address
+from exact.native.lower import Constants, Instruction, Lowering, Shape
+from exact.program import Op, Program
+
+ALIGNMENT = 64
+# The order of the constants in elementwise.h.
+ADAMW_NAMES = (
+    "beta1",
+    "one_minus_beta1",
+    "beta2",
+    "one_minus_beta2",
+    "epsilon",
+    "root_scale",
+    "rate",
+    "keep",
+)
+Layout = Mapping[str, tuple[str, Shape]]
+
+
+@dataclass
+class _Step:
+    """An operation with its instruction, or without: then the definition computes it."""
+
+    op: Op
+    instruction: Instruction | None
+    dead: list[str]
+
+
+@dataclass
+class _Segment:
+    """Consecutive instructions, or one operation of the definition."""
+
+    ops: np.ndarray
+    op: Op | None = None
+
+
+class Plan:
+    """A list of operations ready to run on inputs of one layout.
+
+    Attributes:
+        arena_bytes: memory of everything that is neither input nor kept.
+        num_fallbacks: operations that the definition computes.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        ops: Sequence[Op],
+        layout: Layout,
+        keep: set[str],
+        donated: set[str],
+    ):
+        """Plan.
+
+        Args:
+            program: whose model gives the precision.
+            ops: the list.
+            layout: of every input.
+            keep: names to return.
+            donated: inputs that may be overwritten.
+        """
+        self._program = program
+        self._keep = keep
+        self._definition = NumpyBackend()
+        self._definition._begin(program)
+        self._lowering = Lowering(program.model, layout)
+        self.layout = self._lowering.layout
+        self._inputs = set(layout)
+        self._donated = donated
+        self._slots: list[str | np.ndarray] = []
+        self._slot_index: dict[object, int] = {}
+        self._constants: list[tuple[Constants, np.ndarray]] = []
+        self._alias: dict[str, str] = {}
+        self._offsets: dict[str, int] = {}
+        fused = fuse(ops, keep, program.model.block_size)
+        self._steps = [_Step(op, self._lower(op), []) for op in fused]
+        self._advanced = {op.outputs[0]: op.inputs[0] for op in ops if op.kind == "advance"}
+        self._find_deaths()
+        self.arena_bytes = self._place()
+        self.num_fallbacks = sum(step.instruction is None for step in self._steps)
+        self._segments = self._encode()
+
+    # ------------------------------------------------------------------------------- planning
+    def _lower(self, op: Op) -> Instruction | None:
+        instruction = self._lowering.lower(op)
+        if instruction is None:
+            zeros = [np.zeros(self.layout[n][1], self.layout[n][0]) for n in op.inputs]
+            with np.errstate(all="ignore"):
+                results = self._definition._get_kernel(op.kind)(op.attributes, *zeros)
+            for name, result in zip(op.outputs, results, strict=True):
+                if name:
+                    self.layout[name] = (str(result.dtype), result.shape)
+        return instruction
+
+    def _find_deaths(self) -> None:
+        seen: set[str] = set()
+        for step in reversed(self._steps):
+            names = {n for n in (*step.op.inputs, *step.op.outputs) if n}
+            step.dead = sorted(names - seen - self._keep)
+            seen |= names
+
+    def _resolve(self, name: str) -> str:
+        while name in self._alias:
+            name = self._alias[name]
+        return name
+
+    def _place(self) -> int:
+        """Give every tensor an offset, or the memory of an input of its operation."""
+        holes = _Holes()
+        for step in self._steps:
+            taken: set[str] = set()
+            for output in step.op.outputs:
+                if not output:
+                    continue
+                if not self._overwrite(step, output, taken) and output not in self._keep:
+                    self._offsets[output] = holes.take(self._count_bytes(output))
+            for owner in sorted({self._resolve(name) for name in step.dead}):
+                if owner in self._offsets and not self._is_needed(owner, step):
+                    holes.give(self._offsets[owner], self._count_bytes(owner))
+        return holes.end
+
+    def _overwrite(self, step: _Step, output: str, taken: set[str]) -> bool:
+        overwrites = step.instruction.overwrites if step.instruction else []
+        for wanted, source in overwrites:
+            if wanted != output or source not in step.dead or source in taken:
+                continue
+            if step.op.inputs.count(source) > 1 or self.layout[source] != self.layout[output]:
+                continue
+            owner = self._resolve(source)
+            is_ours = owner in self._offsets
+            if is_ours and output in self._keep:
+                continue
+            if not is_ours and (owner not in self._inputs or owner not in self._donated):
+                continue
+            self._alias[output] = source
+            taken.add(source)
+            return True
+        return False
+
+    def _is_needed(self, owner: str, step: _Step) -> bool:
+        """Whether a name that shares the owner's memory lives on after a step."""
+        index = self._steps.index(step)
+        for other in self._alias:
+            if self._resolve(other) != owner:
+                continue
+            if other in step.op.outputs and other not in step.dead:
+                return True
+            if any(other in s.op.inputs for s in self._steps[index + 1 :]):
+                return True
+        return False
+
+    def _count_bytes(self, name: str) -> int:
+        dtype, shape = self.layout[name]
+        size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+        return -(-size // ALIGNMENT) * ALIGNMENT
+
+    # ------------------------------------------------------------------------------- encoding
+    def _encode(self) -> list[_Segment]:
+        args: list[int] = []
+        segments: list[_Segment] = []
+        records: list[np.ndarray] = []
+
+        def close() -> None:
+            if records:
+                segments.append(_Segment(np.array(records, OP_DTYPE)))
+                records.clear()
+
+        for step in self._steps:
+            instruction = step.instruction
+            if instruction is None:
+                close()
+                segments.append(_Segment(np.zeros(0, OP_DTYPE), step.op))
+                for name in (*step.op.inputs, *step.op.outputs):
+                    self._get_slot(name) if name else None
+                continue
+            first = len(args)
+            args += [self._get_slot(arg) for arg in instruction.args]
+            records.append(
+                build_op(
+                    instruction.code,
+                    instruction.flags,
+                    first,
+                    len(instruction.args),
+                    instruction.dims,
+                    instruction.reals,
+                )
+            )
+        close()
+        self._args = np.array(args, np.int32)
+        return segments
+
+    def _get_slot(self, arg: str | np.ndarray | Constants | None) -> int:
+        if arg is None:
+            return -1
+        key: object
+        value: str | np.ndarray
+        if isinstance(arg, str):
+            key = value = self._resolve(arg)
+        elif isinstance(arg, Constants):
+            key, value = self._find_constants(arg)
+        else:
+            key, value = id(arg), arg
+        if key not in self._slot_index:
+            self._slot_index[key] = len(self._slots)
+            self._slots.append(value)
+        return self._slot_index[key]
+
+    def _find_constants(self, wanted: Constants) -> tuple[int, np.ndarray]:
+        for constants, array in self._constants:
+            if constants == wanted:
+                return id(array), array
+        array = np.zeros(len(ADAMW_NAMES), np.float32)
+        self._constants.append((wanted, array))
+        return id(array), array
+
+    # -------------------------------------------------------------------------------- running
+    def run(
+        self, context: Context, arena: "Arena", env: Mapping[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        """Execute the list.
+
+        Args:
+            context: threads and scratch.
+            arena: memory, shared by plans that run one after another.
+            env: contiguous inputs of the planned layout; donated ones are overwritten.
+
+        Returns:
+            name -> array of what was kept, in donated memory where it could.
+
+        Raises:
+            InvalidStep: a NaN, an infinity or a magnitude that the definition refuses.
+            MemoryError: no memory.
+        """
+        self._fill_constants(env)
+        arrays = self._bind(arena.get(self.arena_bytes), env)
+        addresses = [slot if isinstance(slot, np.ndarray) else arrays[slot] for slot in self._slots]
+        buffers = np.array([get_address(array) for array in addresses], np.uint64)
+        for segment in self._segments:
+            if segment.op is None:
+                context.run(segment.ops, self._args, buffers)
+            else:
+                self._run_definition(segment.op, arrays)
+        return {name: self._view(name, arrays) for name in self._keep if name in self.layout}
+
+    def _fill_constants(self, env: Mapping[str, np.ndarray]) -> None:
+        for constants, array in self._constants:
+            name = constants.step_name
+            step = int(env[name]) if name in env else int(env[self._advanced[name]]) + 1
+            values = compute_adamw_constants(constants.attributes, step)
+            array[:] = [values[key] for key in ADAMW_NAMES]
+
+    def _bind(self, memory: np.ndarray, env: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        arrays: dict[str, np.ndarray] = {}
+        for slot in self._slots:
+            if not isinstance(slot, str):
+                continue
+            dtype, shape = self.layout[slot]
+            if slot in self._offsets:
+                size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+                begin = self._offsets[slot]
+                arrays[slot] = memory[begin : begin + size].view(dtype).reshape(shape)
+            elif slot in self._inputs:
+                arrays[slot] = env[slot]
+            else:
+                arrays[slot] = np.empty(shape, dtype)
+        return arrays
+
+    def _view(self, name: str, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+        return arrays[self._resolve(name)].reshape(self.layout[name][1])
+
+    def _run_definition(self, op: Op, arrays: dict[str, np.ndarray]) -> None:
+        inputs = [self._view(name, arrays) for name in op.inputs]
+        with np.errstate(all="ignore"):
+            results = self._definition._get_kernel(op.kind)(op.attributes, *inputs)
+        for name, result in zip(op.outputs, results, strict=True):
+            if name:
+                self._view(name, arrays)[...] = result
+
+
+class Arena:
+    """A block of memory that grows to what is asked for."""
+
+    def __init__(self) -> None:
+        self._memory = np.empty(0, np.uint8)
+
+    def get(self, num_bytes: int) -> np.ndarray:
+        """Return at least so many bytes, aligned; contents are not kept."""
+        if self._memory.size < num_bytes + ALIGNMENT:
+            self._memory = np.empty(0, np.uint8)
+            self._memory = np.empty(num_bytes + ALIGNMENT, np.uint8)
+        start = -self._memory.ctypes.data % ALIGNMENT
+        return self._memory[start:]
+
+
+class _Holes:
+    """First-fit places in a block of memory that grows at its end."""
+
+    def __init__(self) -> None:
+        self.end = 0
+        self._holes: list[tuple[int, int]] = []
+
+    def take(self, size: int) -> int:
+        for index, (offset, length) in enumerate(self._holes):
+            if length >= size:
+                if length == size:
+                    del self._holes[index]
+                else:
+                    self._holes[index] = (offset + size, length - size)
+                return offset
+        if self._holes and sum(self._holes[-1]) == self.end:
+            offset = self._holes.pop()[0]
+        else:
+            offset = self.end
+        self.end = offset + size
+        return offset
+
+    def give(self, offset: int, size: int) -> None:
+        self._holes = sorted([*self._holes, (offset, size)])
+        merged: list[tuple[int, int]] = []
+        for begin, length in self._holes:
+            if merged and sum(merged[-1]) == begin:
+                merged[-1] = (merged[-1][0], merged[-1][1] + length)
+            else:
+                merged.append((begin, length))
+        self._holes = [hole for hole in merged if hole[1]]
