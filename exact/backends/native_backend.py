@@ -18,7 +18,13 @@ from exact.state import State
 
 # Plans of programs, batch shapes and lists that are kept.
 MAX_PLANS = 16
-_NUM_OUTPUTS = {"rms_norm": 2, "cross_entropy": 2, "split_heads": 3, "adamw": 3}
+_NUM_OUTPUTS = {
+    "rms_norm": 2,
+    "cross_entropy": 2,
+    "silu_gate_grad": 2,
+    "split_heads": 3,
+    "adamw": 3,
+}
 
 
 class NativeBackend(Backend):

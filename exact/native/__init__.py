@@ -5,6 +5,8 @@ library.py    ctypes: paths, contexts, lists of operations, number of threads
 paths.py      choose the instruction-set path
 selftest.py   known answers that a path must give
 fuse.py       rewrite a list of operations into fewer
+attention.py  recognise attention in a list
+oplist.py     a list that is rewritten
 lower.py      operations -> the library's instructions
 plan.py       a list planned once: memory, addresses, one call a step
 

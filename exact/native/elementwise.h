@@ -110,7 +110,7 @@ static void relu_square_range(void *argument, int64_t begin, int64_t end, int wo
     float *y = task->args[1];
     (void)worker;
     FOR_VECTORS(begin, end, i, n) {
-        vf positive = vmax(vload_some(x + i, n), vset(0.0f));
+        vf positive = vrelu(vload_some(x + i, n));
         vstore_some(y + i, positive * positive, n);
     }
 }
@@ -121,7 +121,7 @@ static void relu_square_grad_range(void *argument, int64_t begin, int64_t end, i
     float *dx = task->args[2];
     (void)worker;
     FOR_VECTORS(begin, end, i, n) {
-        vf slope = vmax(vload_some(x + i, n), vset(0.0f)) * vset(2.0f);
+        vf slope = vrelu(vload_some(x + i, n)) * vset(2.0f);
         vstore_some(dx + i, slope * vload_some(dy + i, n), n);
     }
 }
@@ -216,6 +216,93 @@ static void rms_norm_grad_range(void *argument, int64_t begin, int64_t end, int 
             value = (vload_some(dy + i, n) - value) * inverse;
             if (is_added) value = vload_some(addend + i, n) + value;
             vstore_some(dx + i, value, n);
+        }
+    }
+}
+
+/* --------------------------------------------------------------------------------- gain */
+/* dims: rows, width; args: y, weight, z */
+static void gain_range(void *argument, int64_t begin, int64_t end, int worker) {
+    const struct task *task = argument;
+    int64_t width = task->op->dims[1];
+    const float *weight = task->args[1];
+    (void)worker;
+    for (int64_t row = begin; row < end; row++) {
+        const float *y = (const float *)task->args[0] + row * width;
+        float *z = (float *)task->args[2] + row * width;
+        FOR_VECTORS(0, width, i, n)
+            vstore_some(z + i, vload_some(y + i, n) * vload_some(weight + i, n), n);
+    }
+}
+
+/* One vector of columns: dims: rows, width; args: dz, y, dweight */
+static void gain_grad_range(void *argument, int64_t begin, int64_t end, int worker) {
+    const struct task *task = argument;
+    int64_t num_rows = task->op->dims[0], width = task->op->dims[1];
+    (void)worker;
+    for (int64_t index = begin; index < end; index++) {
+        int64_t column = index * VW, row = 0, sums[VW] = {0};
+        int n = (int)(width - column < VW ? width - column : VW);
+        const float *dz = (const float *)task->args[0] + column;
+        const float *y = (const float *)task->args[1] + column;
+        float *out = (float *)task->args[2] + column;
+        vi most = {0};
+        for (; row < num_rows; row++)
+            most = vmax_int(most, vabs_bits(vload_some(dz + row * width, n) *
+                                            vload_some(y + row * width, n)));
+        float grids[VW];
+        vf factor = {0};
+        for (int lane = 0; lane < n; lane++)
+            factor[lane] = get_grid(most[lane], grids + lane, &task->context->invalid);
+        for (row = 0; row < num_rows;) {
+            vi sum = {0};
+            int64_t last = row + LANE_TERMS < num_rows ? row + LANE_TERMS : num_rows;
+            for (; row < last; row++)
+                sum += vround_int((vload_some(dz + row * width, n) *
+                                   vload_some(y + row * width, n)) * factor);
+            for (int lane = 0; lane < n; lane++) sums[lane] += sum[lane];
+        }
+        for (int lane = 0; lane < n; lane++) out[lane] = (float)sums[lane] * grids[lane];
+    }
+}
+
+/* ------------------------------------------------------------------------------ copying */
+/* dims: bytes, offset in the source; args: from, to */
+static void run_copy(const struct op *op, void **args) {
+    memcpy(args[1], (const char *)args[0] + op->dims[1], (size_t)op->dims[0]);
+}
+
+/* args: (part, bytes) ..., whole */
+static void run_join(const struct op *op, void **args) {
+    char *to = args[op->num_args - 1];
+    for (int i = 0; i + 1 < op->num_args; i += 2) {
+        int64_t size = *(const int64_t *)args[i + 1];
+        memcpy(to, args[i], (size_t)size);
+        to += size;
+    }
+}
+
+/* dims: heads of the result in all sequences, repeats, elements of a head; args: x, y */
+static void repeat_heads_range(void *argument, int64_t begin, int64_t end, int worker) {
+    const struct task *task = argument;
+    int64_t repeats = task->op->dims[1], size = task->op->dims[2];
+    (void)worker;
+    for (int64_t head = begin; head < end; head++)
+        memcpy((float *)task->args[1] + head * size,
+               (const float *)task->args[0] + head / repeats * size, (size_t)size * 4);
+}
+
+static void repeat_heads_grad_range(void *argument, int64_t begin, int64_t end, int worker) {
+    const struct task *task = argument;
+    int64_t repeats = task->op->dims[1], size = task->op->dims[2];
+    (void)worker;
+    for (int64_t head = begin; head < end; head++) {
+        const float *dy = (const float *)task->args[0] + head * repeats * size;
+        float *dx = (float *)task->args[1] + head * size;
+        FOR_VECTORS(0, size, i, n) {
+            vf total = vload_some(dy + i, n);
+            for (int64_t r = 1; r < repeats; r++) total = total + vload_some(dy + r * size + i, n);
+            vstore_some(dx + i, total, n);
         }
     }
 }

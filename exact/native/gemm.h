@@ -1,9 +1,10 @@
 /* C = A * B^T from packed operands: exact integer dot products per block, scaled and added in
  * ascending block order.
  *
- * A block's dot product is an integer of at most 24 bits (config.py refuses more) and its scale a
- * power of two, so `dot * scale` is exact, and one fused multiply-add gives the same bits as the
- * definition's product and sum.
+ * A block's dot product fits an int32 (config.py refuses more). It is rounded to float32 once; its
+ * scale is a power of two of at least 2^-138, so `dot * scale` is exact even where it is subnormal,
+ * and one fused multiply-add gives the same bits as the definition's product and sum. (Operands are
+ * below 2^59, so a block of up to 512 cannot overflow between the two; longer ones are not fused.)
  */
 #ifndef DESCENT_GEMM_H
 #define DESCENT_GEMM_H
@@ -14,6 +15,7 @@
 #define TILE_PANELS 3
 #define TILE_COLUMNS (TILE_PANELS * PANEL)
 #define ROWS_AT_ONCE 128
+#define MAX_FUSED_PAIRS 256
 
 #if defined(PATH_AVX512)
 
@@ -51,8 +53,11 @@ INLINE void add_block(const int32_t *a, const float *scale_a, const int32_t *b,
         for (int i = 0; i < TILE_ROWS; i++) {
             float *sum = sums + i * TILE_COLUMNS + j * PANEL;
             __m512 scale = _mm512_mul_ps(sb, _mm512_set1_ps(scale_a[i]));
-            __m512 dot = _mm512_cvtepi32_ps(c[i][j]);
-            _mm512_store_ps(sum, _mm512_fmadd_ps(dot, scale, _mm512_load_ps(sum)));
+            __m512 dot = _mm512_cvtepi32_ps(c[i][j]), before = _mm512_load_ps(sum);
+            __m512 after = pairs <= MAX_FUSED_PAIRS
+                               ? _mm512_fmadd_ps(dot, scale, before)
+                               : _mm512_add_ps(before, _mm512_mul_ps(dot, scale));
+            _mm512_store_ps(sum, after);
         }
     }
 }
@@ -147,7 +152,7 @@ INLINE void finish_row(const float *sums, int num_columns, float *out, const flo
         if (finish != WRITE) {
             vf other = left >= VW ? vload(extra + n) : vload_n(extra + n, left);
             if (finish == ADD_EXTRA) value = other + value;
-            else value = (vmax(other, vset(0.0f)) * vset(2.0f)) * value;
+            else value = (vrelu(other) * vset(2.0f)) * value;
         }
         if (left >= VW) vstore(out + n, value);
         else vstore_n(out + n, value, left);
@@ -238,12 +243,12 @@ static void multiply_shared(struct context *context, const struct packed *a,
     pool_run(context, multiply_range, &task, num_groups * task.num_row_chunks, 1);
 }
 
-/* dims: batch, M, N, K, operand_max, block_size; args: a, b, c[, extra of c's shape]. */
+/* dims: batch, M, N, K, a_max, b_max, block_size; args: a, b, c[, extra of c's shape]. */
 struct batch_task {
     struct context *context;
     const struct op *op;
     void **args;
-    struct format format;
+    struct format a_format, b_format;
 };
 
 INLINE struct source get_source(const struct op *op, void **args, int side, int64_t batch) {
@@ -269,8 +274,8 @@ INLINE struct target get_target(const struct op *op, void **args, int64_t batch)
 static void multiply_batches(void *argument, int64_t begin, int64_t end, int worker) {
     const struct batch_task *task = argument;
     const struct op *op = task->op;
-    struct packed a = describe_packed(op->dims[1], op->dims[3], &task->format);
-    struct packed b = describe_packed(op->dims[2], op->dims[3], &task->format);
+    struct packed a = describe_packed(op->dims[1], op->dims[3], &task->a_format);
+    struct packed b = describe_packed(op->dims[2], op->dims[3], &task->b_format);
     int64_t size = count_packed_bytes(&a) + count_packed_bytes(&b);
     char *memory = reserve(task->context, &task->context->own[worker], size);
     if (!memory) return;
@@ -279,8 +284,8 @@ static void multiply_batches(void *argument, int64_t begin, int64_t end, int wor
         struct source source_a = get_source(op, task->args, 0, batch);
         struct source source_b = get_source(op, task->args, 1, batch);
         struct target target = get_target(op, task->args, batch);
-        pack_alone(task->context, &source_a, &a, &task->format);
-        pack_alone(task->context, &source_b, &b, &task->format);
+        pack_alone(task->context, &source_a, &a, &task->a_format);
+        pack_alone(task->context, &source_b, &b, &task->b_format);
         multiply_rows(&a, &b, 0, a.rows, b.num_panels, 0, a.num_blocks, &target);
     }
 }
@@ -292,13 +297,14 @@ INLINE struct format get_format(int64_t operand_max, int64_t block_size) {
 }
 
 static void run_matmul(struct context *context, const struct op *op, void **args) {
-    struct batch_task task = {context, op, args, get_format(op->dims[4], op->dims[5])};
+    struct batch_task task = {context, op, args, get_format(op->dims[4], op->dims[6]),
+                              get_format(op->dims[5], op->dims[6])};
     if (op->dims[0] > 1) {
         pool_run(context, multiply_batches, &task, op->dims[0], 1);
         return;
     }
-    struct packed a = describe_packed(op->dims[1], op->dims[3], &task.format);
-    struct packed b = describe_packed(op->dims[2], op->dims[3], &task.format);
+    struct packed a = describe_packed(op->dims[1], op->dims[3], &task.a_format);
+    struct packed b = describe_packed(op->dims[2], op->dims[3], &task.b_format);
     char *memory_a = reserve(context, &context->shared[0], count_packed_bytes(&a));
     char *memory_b = reserve(context, &context->shared[1], count_packed_bytes(&b));
     if (!memory_a || !memory_b) return;
@@ -306,8 +312,8 @@ static void run_matmul(struct context *context, const struct op *op, void **args
     place_packed(&b, memory_b);
     struct source source_a = get_source(op, args, 0, 0), source_b = get_source(op, args, 1, 0);
     struct target target = get_target(op, args, 0);
-    pack_shared(context, &source_a, &a, &task.format);
-    pack_shared(context, &source_b, &b, &task.format);
+    pack_shared(context, &source_a, &a, &task.a_format);
+    pack_shared(context, &source_b, &b, &task.b_format);
     multiply_shared(context, &a, &b, &target);
 }
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from exact.errors import InvalidStep, UnfaithfulDevice
 
-NUM_DIMS = 8
+NUM_DIMS = 12
 NUM_REALS = 4
 MAX_THREADS = 64
 # The layout of `struct op` in native.h.
@@ -54,6 +54,14 @@ class Code(IntEnum):
     ADAMW = 19
     ATTENTION = 20
     ATTENTION_GRAD = 21
+    SILU_GATE = 22
+    SILU_GATE_GRAD = 23
+    GAIN = 24
+    GAIN_GRAD = 25
+    REPEAT_HEADS = 26
+    REPEAT_HEADS_GRAD = 27
+    COPY = 28
+    JOIN = 29
 
 
 class Flag(IntFlag):
@@ -65,6 +73,7 @@ class Flag(IntFlag):
     B_RELU_SQUARE = 8
     PLUS_ADDEND = 16
     TIMES_RELU_GRAD = 32
+    PACKED_QKV = 64
 
 
 _DONE, _INVALID_STEP, _OUT_OF_MEMORY = 0, 1, 2

@@ -6,11 +6,11 @@ import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 
-from exact.config import ModelConfig
-from exact.elementary import LOG2_E, compute_rotary_table
+from exact.elementary import LOG2_E, ROTARY_BASE, compute_rotary_table
 from exact.native.fuse import END_ADD, END_RELU_GRAD, FUSED_END, FUSED_RELU_A, FUSED_RELU_B
 from exact.native.library import Code, Flag
 from exact.program import Attributes, Op
@@ -33,6 +33,9 @@ class Constants:
     step_name: str
 
 
+Args: TypeAlias = list[str | np.ndarray | Constants | None]
+
+
 @dataclass
 class Instruction:
     """One operation of the library, its arguments still names.
@@ -43,7 +46,7 @@ class Instruction:
     """
 
     code: Code
-    args: list[str | np.ndarray | Constants | None]
+    args: Args
     dims: list[int]
     reals: list[float] = field(default_factory=list)
     flags: int = 0
@@ -62,10 +65,9 @@ class Lowering:
         layout: name -> (dtype name, shape).
     """
 
-    def __init__(self, model: ModelConfig, layout: Mapping[str, tuple[str, Shape]]):
+    def __init__(self, layout: Mapping[str, tuple[str, Shape]]):
         """Start from the shapes of the inputs."""
         self.layout = dict(layout)
-        self._model = model
 
     def lower(self, op: Op) -> Instruction | None:
         """Return an operation's instruction, None if the library has none.
@@ -115,6 +117,66 @@ class Lowering:
     def _lower_relu_square_grad(self, op: Op) -> Instruction:
         return self._lower_flat(op, Code.RELU_SQUARE_GRAD)
 
+    def _lower_silu_gate(self, op: Op) -> Instruction:
+        return self._lower_flat(op, Code.SILU_GATE)
+
+    def _lower_silu_gate_grad(self, op: Op) -> Instruction:
+        for name in op.outputs:
+            self._write(name, self._shape(op.inputs[0]))
+        da, _, up = op.inputs
+        overwrites = [(op.outputs[0], da), (op.outputs[1], up)]
+        dims = [self._size(da)]
+        return Instruction(
+            Code.SILU_GATE_GRAD, [*op.inputs, *op.outputs], dims, overwrites=overwrites
+        )
+
+    def _lower_gain(self, op: Op) -> Instruction:
+        y = op.inputs[0]
+        self._write(op.outputs[0], self._shape(y))
+        return Instruction(
+            Code.GAIN,
+            [*op.inputs, *op.outputs],
+            self._rows(y),
+            overwrites=[(op.outputs[0], y)],
+        )
+
+    def _lower_gain_grad(self, op: Op) -> Instruction:
+        y = op.inputs[1]
+        self._write(op.outputs[0], self._shape(y)[-1:])
+        return Instruction(Code.GAIN_GRAD, [*op.inputs, *op.outputs], self._rows(y))
+
+    # --------------------------------------------------------------------------- copying
+    def _lower_take_sequences(self, op: Op) -> Instruction:
+        (x,) = op.inputs
+        dtype, shape = self.layout[x]
+        first, count = int(op.attributes["first"]), int(op.attributes["count"])
+        self._write(op.outputs[0], (count, *shape[1:]), dtype)
+        row = math.prod(shape[1:]) * np.dtype(dtype).itemsize
+        return Instruction(Code.COPY, [x, op.outputs[0]], [count * row, first * row])
+
+    def _lower_join_sequences(self, op: Op) -> Instruction:
+        dtype, shape = self.layout[op.inputs[0]]
+        rows = sum(self._shape(name)[0] for name in op.inputs)
+        self._write(op.outputs[0], (rows, *shape[1:]), dtype)
+        args: Args = []
+        for name in op.inputs:
+            args += [name, np.array([self._size(name) * np.dtype(dtype).itemsize], np.int64)]
+        return Instruction(Code.JOIN, [*args, op.outputs[0]], [1])
+
+    def _lower_repeat_heads(self, op: Op) -> Instruction:
+        batch, heads, *rest = self._shape(op.inputs[0])
+        repeats = int(op.attributes["repeats"])
+        self._write(op.outputs[0], (batch, heads * repeats, *rest))
+        dims = [batch * heads * repeats, repeats, math.prod(rest)]
+        return Instruction(Code.REPEAT_HEADS, [*op.inputs, *op.outputs], dims)
+
+    def _lower_repeat_heads_grad(self, op: Op) -> Instruction:
+        batch, heads, *rest = self._shape(op.inputs[0])
+        repeats = int(op.attributes["repeats"])
+        self._write(op.outputs[0], (batch, heads // repeats, *rest))
+        dims = [batch * heads // repeats, repeats, math.prod(rest)]
+        return Instruction(Code.REPEAT_HEADS_GRAD, [*op.inputs, *op.outputs], dims)
+
     # --------------------------------------------------------------------------- embedding
     def _lower_embed(self, op: Op) -> Instruction:
         tokens, table = op.inputs
@@ -137,7 +199,7 @@ class Lowering:
         self._write(op.outputs[1], (*shape[:-1], 1))
         reals = [round_f32(1.0 / shape[-1]), float(op.attributes["epsilon"])]
         overwrites = [(op.outputs[0], x)]
-        args: list[str | np.ndarray | Constants | None] = [
+        args: Args = [
             x,
             *(name or None for name in op.outputs),
         ]
@@ -180,8 +242,8 @@ class Lowering:
         end = attributes.get(FUSED_END)
         flags |= Flag.PLUS_ADDEND * (end == END_ADD)
         flags |= Flag.TIMES_RELU_GRAD * (end == END_RELU_GRAD)
-        model = self._model
-        dims = [batch, rows, columns, length, model.operand_max, model.block_size]
+        sizes = [int(attributes[name]) for name in ("a_max", "b_max", "block_size")]
+        dims = [batch, rows, columns, length, *sizes]
         overwrites = [(op.outputs[0], name) for name in extra]
         return Instruction(
             Code.MATMUL, [a, b, op.outputs[0], *extra], dims, [], int(flags), overwrites
@@ -194,7 +256,7 @@ class Lowering:
         head_dim = width // (3 * heads)
         for name in op.outputs:
             self._write(name, (batch, heads, length, head_dim))
-        args: list[str | np.ndarray | Constants | None] = [*op.inputs, *op.outputs]
+        args: Args = [*op.inputs, *op.outputs]
         return Instruction(Code.SPLIT_HEADS, args, [batch, length, heads, head_dim])
 
     def _lower_split_heads_grad(self, op: Op) -> Instruction:
@@ -219,10 +281,10 @@ class Lowering:
     def _lower_rotate(self, op: Op, is_grad: bool = False) -> Instruction:
         shape = self._shape(op.inputs[0])
         self._write(op.outputs[0], shape)
-        cos, sin = _get_table(shape[-2], shape[-1])
+        cos, sin = _get_table(shape[-2], shape[-1], _get_theta(op))
         dims = [math.prod(shape[:-1]), shape[-2], shape[-1], int(is_grad)]
         overwrites = [(op.outputs[0], op.inputs[0])]
-        args: list[str | np.ndarray | Constants | None] = [op.inputs[0], cos, sin, op.outputs[0]]
+        args: Args = [op.inputs[0], cos, sin, op.outputs[0]]
         return Instruction(Code.ROTATE, args, dims, overwrites=overwrites)
 
     def _lower_rotate_grad(self, op: Op) -> Instruction:
@@ -237,36 +299,40 @@ class Lowering:
     def _lower_softmax(self, op: Op, code: Code, real: float) -> Instruction:
         self._write(op.outputs[0], self._shape(op.inputs[0]))
         overwrites = [(op.outputs[0], op.inputs[0])]
-        args: list[str | np.ndarray | Constants | None] = [*op.inputs, *op.outputs]
+        args: Args = [*op.inputs, *op.outputs]
         return Instruction(code, args, self._rows(op.inputs[0]), [real], overwrites=overwrites)
 
     def _lower_attention(self, op: Op) -> Instruction:
         merged, stats = op.outputs
         dims = self._get_attention_dims(op)
-        batch, length, heads, head_dim = dims[:4]
+        batch, length, heads, _, head_dim = dims[:5]
         self._write(merged, (batch, length, heads * head_dim))
         self._write(stats, (batch, heads, length, 2))
-        cos, sin = _get_table(length, head_dim)
+        cos, sin = _get_table(length, head_dim, _get_theta(op))
         reals = [_compute_factor(op.attributes), float(op.attributes["scale"])]
-        return Instruction(
-            Code.ATTENTION, [op.inputs[0], cos, sin, merged, stats or None], dims, reals
-        )
+        args: Args = [*op.inputs, cos, sin, merged, stats or None]
+        flags = Flag.PACKED_QKV * bool(op.attributes["packed"])
+        return Instruction(Code.ATTENTION, args, dims, reals, int(flags))
 
     def _lower_attention_grad(self, op: Op) -> Instruction:
-        qkv, stats, dmerged = op.inputs
+        *sources, stats, dmerged = op.inputs
         dims = self._get_attention_dims(op)
-        self._write(op.outputs[0], self._shape(qkv))
-        cos, sin = _get_table(dims[1], dims[3])
+        for source, gradient in zip(sources, op.outputs, strict=True):
+            self._write(gradient, self._shape(source))
+        cos, sin = _get_table(dims[1], dims[4], _get_theta(op))
         reals = [_compute_factor(op.attributes), float(op.attributes["scale"])]
-        args: list[str | np.ndarray | Constants | None] = [qkv, cos, sin, dmerged, stats]
-        return Instruction(Code.ATTENTION_GRAD, [*args, op.outputs[0]], dims, reals)
+        args: Args = [*sources, cos, sin, dmerged, stats, *op.outputs]
+        flags = Flag.PACKED_QKV * bool(op.attributes["packed"])
+        return Instruction(Code.ATTENTION_GRAD, args, dims, reals, int(flags))
 
     def _get_attention_dims(self, op: Op) -> list[int]:
         batch, length, width = self._shape(op.inputs[0])
-        heads = int(op.attributes["num_heads"])
-        model = self._model
-        head_dim = width // (3 * heads)
-        return [batch, length, heads, head_dim, model.operand_max, model.block_size]
+        attributes = op.attributes
+        heads = int(attributes["num_heads"])
+        head_dim = width // (heads * (3 if attributes["packed"] else 1))
+        precision = ("activation_max", "softmax_max", "gradient_max", "block_size")
+        sizes = [int(attributes[name]) for name in precision]
+        return [batch, length, heads, int(attributes["num_kv_heads"]), head_dim, *sizes]
 
     # --------------------------------------------------------------------------- loss
     def _lower_cross_entropy(self, op: Op) -> Instruction:
@@ -280,7 +346,7 @@ class Lowering:
             Code.CROSS_ENTROPY,
             [logits, targets, nanonats, *(name or None for name in outputs)],
             self._rows(logits),
-            [round_f32(1.0 / self._size(targets))],
+            [round_f32(1.0 / (self._size(targets) * int(op.attributes.get("parts", 1))))],
             overwrites=[(name, logits) for name in outputs if name],
         )
 
@@ -291,7 +357,7 @@ class Lowering:
             Code.CROSS_ENTROPY_GRAD,
             [p, targets, op.outputs[0]],
             self._rows(p),
-            [round_f32(1.0 / self._size(targets))],
+            [round_f32(1.0 / (self._size(targets) * int(op.attributes.get("parts", 1))))],
             overwrites=[(op.outputs[0], p)],
         )
 
@@ -302,7 +368,7 @@ class Lowering:
         return Instruction(Code.ADVANCE, [*op.inputs, *op.outputs], [1], overwrites=overwrites)
 
     def _lower_clip_scale(self, op: Op) -> Instruction:
-        args: list[str | np.ndarray | Constants | None] = []
+        args: Args = []
         for name in op.inputs:
             args += [name, np.array([self._size(name)], np.int64)]
         self._write(op.outputs[0], ())
@@ -314,7 +380,7 @@ class Lowering:
         for name in op.outputs:
             self._write(name, self._shape(param))
         constants = Constants(op.attributes, step)
-        args: list[str | np.ndarray | Constants | None] = [param, gradient, m, v, constants]
+        args: Args = [param, gradient, m, v, constants]
         return Instruction(
             Code.ADAMW,
             [*args, *op.outputs, *scalar],
@@ -327,7 +393,11 @@ def _compute_factor(attributes: Attributes) -> float:
     return float(np.float32(attributes["scale"]) * np.float32(LOG2_E))
 
 
+def _get_theta(op: Op) -> int:
+    return int(op.attributes.get("theta", ROTARY_BASE))
+
+
 @functools.lru_cache(maxsize=8)
-def _get_table(length: int, head_dim: int) -> tuple[np.ndarray, np.ndarray]:
-    cos, sin = compute_rotary_table(length, head_dim)
+def _get_table(length: int, head_dim: int, theta: int) -> tuple[np.ndarray, np.ndarray]:
+    cos, sin = compute_rotary_table(length, head_dim, theta)
     return np.ascontiguousarray(cos), np.ascontiguousarray(sin)

@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 #define MAX_THREADS 64
-#define NUM_DIMS 8
+#define NUM_DIMS 12
 #define NUM_REALS 4
 
 /* Operations of a flat list; the same numbers stand in exact/native/library.py. */
@@ -31,6 +31,14 @@ enum op_code {
     OP_ADAMW,
     OP_ATTENTION,
     OP_ATTENTION_GRAD,
+    OP_SILU_GATE,
+    OP_SILU_GATE_GRAD,
+    OP_GAIN,
+    OP_GAIN_GRAD,
+    OP_REPEAT_HEADS,
+    OP_REPEAT_HEADS_GRAD,
+    OP_COPY,
+    OP_JOIN,
 };
 
 enum op_flag {
@@ -39,7 +47,8 @@ enum op_flag {
     A_RELU_SQUARE = 4,   /* operand A is relu_square of the tensor given */
     B_RELU_SQUARE = 8,
     PLUS_ADDEND = 16,    /* the result is added to the last argument */
-    TIMES_RELU_GRAD = 32 /* the result goes through relu_square_grad at the last argument */
+    TIMES_RELU_GRAD = 32, /* the result goes through relu_square_grad at the last argument */
+    PACKED_QKV = 64       /* q, k and v are parts of each row of one tensor */
 };
 
 struct op {

@@ -89,7 +89,7 @@ INLINE void compute_scales(const int32_t *largest, const struct format *format, 
 INLINE vf load_source(const float *p, int n, int relu_square) {
     vf x = n >= VW ? vload(p) : vload_n(p, n);
     if (relu_square) {
-        x = vmax(x, vset(0.0f));
+        x = vrelu(x);
         x = x * x;
     }
     return x;

@@ -15,7 +15,7 @@ static int64_t get_row_grain(int64_t width) { return GRAIN / 4 / (width > 0 ? wi
 static void run_attention(struct context *context, const struct op *op, void **args) {
     struct attention attention = get_attention(context, op, args);
     range_fn fn = op->code == OP_ATTENTION ? attention_range : attention_grad_range;
-    pool_run(context, fn, &attention, op->dims[0] * op->dims[2], 1);
+    pool_run(context, fn, &attention, op->dims[0] * op->dims[3], 1);
 }
 
 void PATH_NAME(struct context *context, const struct op *op, void **args) {
@@ -51,6 +51,20 @@ void PATH_NAME(struct context *context, const struct op *op, void **args) {
     case OP_ADVANCE: *(int64_t *)args[1] = *(const int64_t *)args[0] + 1; break;
     case OP_CLIP_SCALE: run_clip_scale(context, op, args); break;
     case OP_ADAMW: run_range(context, op, args, adamw_range, dims[0], GRAIN); break;
+    case OP_SILU_GATE: run_range(context, op, args, silu_gate_range, dims[0], GRAIN); break;
+    case OP_SILU_GATE_GRAD:
+        run_range(context, op, args, silu_gate_grad_range, dims[0], GRAIN);
+        break;
+    case OP_GAIN: run_range(context, op, args, gain_range, dims[0], rows); break;
+    case OP_GAIN_GRAD:
+        run_range(context, op, args, gain_grad_range, (dims[1] + VW - 1) / VW, 1);
+        break;
+    case OP_REPEAT_HEADS: run_range(context, op, args, repeat_heads_range, dims[0], 4); break;
+    case OP_REPEAT_HEADS_GRAD:
+        run_range(context, op, args, repeat_heads_grad_range, dims[0], 4);
+        break;
+    case OP_COPY: run_copy(op, args); break;
+    case OP_JOIN: run_join(op, args); break;
     case OP_ATTENTION:
     case OP_ATTENTION_GRAD: run_attention(context, op, args); break;
     default: context->invalid = 2;

@@ -77,7 +77,7 @@ class Plan:
         self._keep = keep
         self._definition = NumpyBackend()
         self._definition._begin(program)
-        self._lowering = Lowering(program.model, layout)
+        self._lowering = Lowering(layout)
         self.layout = self._lowering.layout
         self._inputs = set(layout)
         self._donated = donated
@@ -86,7 +86,7 @@ class Plan:
         self._constants: list[tuple[Constants, np.ndarray]] = []
         self._alias: dict[str, str] = {}
         self._offsets: dict[str, int] = {}
-        fused = fuse(ops, keep, program.model.block_size)
+        fused = fuse(ops, keep, program.model.head_dim)
         self._steps = [_Step(op, self._lower(op), []) for op in fused]
         self._advanced = {op.outputs[0]: op.inputs[0] for op in ops if op.kind == "advance"}
         self._find_deaths()

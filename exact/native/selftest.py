@@ -14,7 +14,7 @@ from exact.config import ModelConfig, OptimiserConfig, to_float32
 from exact.counter import compute_words, derive_key
 from exact.native.library import Context, Library
 from exact.native.plan import Arena, Plan
-from exact.program import Op, Program
+from exact.program import Attributes, Op, Program
 
 KNOWN_ANSWERS: dict[str, str] = {
     "matmul normal MK NK": "d16791786f43eab0",
@@ -27,8 +27,8 @@ KNOWN_ANSWERS: dict[str, str] = {
     "matmul saturated KM KN": "d47365f587011770",
     "matmul signs MK NK": "23f16b007a24104e",
     "matmul signs MK KN": "23f16b007a24104e",
-    "matmul signs KM NK": "3ffbc2d8d1007b02",
-    "matmul signs KM KN": "3ffbc2d8d1007b02",
+    "matmul signs KM NK": "86469336d61162e3",
+    "matmul signs KM KN": "86469336d61162e3",
     "matmul wide MK NK": "71c8492a646c6932",
     "matmul wide MK KN": "71c8492a646c6932",
     "matmul wide KM NK": "e657839cf681801b",
@@ -37,13 +37,13 @@ KNOWN_ANSWERS: dict[str, str] = {
     "matmul tiny MK KN": "e86ab8335a40615a",
     "matmul tiny KM NK": "e86ab8335a40615a",
     "matmul tiny KM KN": "e86ab8335a40615a",
-    "attention": "9d29f6cdaaa7a7ac",
-    "block": "169c54f7d35bf397",
+    "attention": "47d671d0ce10c5fd",
+    "block": "4fe69416136fffed",
     "optimiser": "8a4817b1631266d5",
 }
 
 BATCH, LENGTH, WIDTH, HEADS = 2, 72, 32, 2
-Case = tuple[int, list[Op], dict[str, np.ndarray], tuple[str, ...]]
+Case = tuple[list[Op], dict[str, np.ndarray], tuple[str, ...]]
 
 
 # ------------------------------------------------------------------------------------- operands
@@ -69,8 +69,21 @@ def draw(kind: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
     return values[kind].astype(np.float32)
 
 
+def _build_product(
+    a_k_first: bool, b_k_first: bool, flatten: bool, a_max: int = 511, b_max: int = 511
+) -> Attributes:
+    return {
+        "a_k_first": a_k_first,
+        "b_k_first": b_k_first,
+        "flatten": flatten,
+        "a_max": a_max,
+        "b_max": b_max,
+        "block_size": 64,
+    }
+
+
 def _list_cases() -> dict[str, Case]:
-    """Name -> (operand_max, operations, inputs, names to compare)."""
+    """Name -> (operations, inputs, names to compare)."""
     cases: dict[str, Case] = {}
     for kind in ("normal", "saturated", "signs", "wide", "tiny"):
         for a_first in (False, True):
@@ -78,10 +91,11 @@ def _list_cases() -> dict[str, Case]:
                 a = draw(kind, (150, 37) if a_first else (37, 150), 1)
                 b = draw("signs" if kind == "saturated" else kind, (70, 150), 2)
                 b = np.ascontiguousarray(b.T) if b_first else b
-                attributes = {"a_k_first": a_first, "b_k_first": b_first, "flatten": True}
+                a_max, b_max = (32_767, 127) if kind == "signs" and a_first else (511, 511)
+                attributes = _build_product(a_first, b_first, True, a_max, b_max)
                 ops = [Op("matmul", ("a", "b"), ("c",), attributes)]
                 name = f"matmul {kind} {'KM' if a_first else 'MK'} {'KN' if b_first else 'NK'}"
-                cases[name] = (511, ops, {"a": a, "b": b}, ("c",))
+                cases[name] = (ops, {"a": a, "b": b}, ("c",))
     cases["attention"] = _build_attention()
     cases["block"] = _build_block()
     cases["optimiser"] = _build_optimiser()
@@ -92,8 +106,8 @@ def _build_attention() -> Case:
     head, scale = {"num_heads": HEADS}, {"scale": 0.25}
 
     def product(a: str, b: str, c: str, a_first: bool, b_first: bool) -> Op:
-        attributes = {"a_k_first": a_first, "b_k_first": b_first, "flatten": False}
-        return Op("matmul", (a, b), (c,), attributes)
+        a_max = 32_767 if a == "p" else 127
+        return Op("matmul", (a, b), (c,), _build_product(a_first, b_first, False, a_max, 127))
 
     ops = [
         Op("split_heads", ("qkv",), ("q0", "k0", "v"), head),
@@ -117,14 +131,14 @@ def _build_attention() -> Case:
         "qkv": draw("normal", (BATCH, LENGTH, 3 * WIDTH), 3) * np.float32(4),
         "dy": draw("wide", (BATCH, LENGTH, WIDTH), 4),
     }
-    return 511, ops, inputs, ("y", "dqkv")
+    return ops, inputs, ("y", "dqkv")
 
 
 def _build_block() -> Case:
     """An embedding, a norm, relu_square, an add, a loss, and their gradients."""
-    flat = {"a_k_first": False, "b_k_first": False, "flatten": True}
-    weight_grad = {"a_k_first": True, "b_k_first": True, "flatten": True}
-    input_grad = {"a_k_first": False, "b_k_first": True, "flatten": True}
+    flat = _build_product(False, False, True)
+    weight_grad = _build_product(True, True, True)
+    input_grad = _build_product(False, True, True)
     ops = [
         Op("embed", ("tokens", "table"), ("x",)),
         Op("rms_norm", ("x",), ("y", "inverse"), {"epsilon": to_float32(1000)}),
@@ -144,6 +158,10 @@ def _build_block() -> Case:
         Op("embed_grad", ("tokens", "dx"), ("dtable",), {"vocab_size": 19}),
         Op("relu_square", ("y",), ("z",)),
         Op("relu_square_grad", ("dy", "y"), ("dz",)),
+        Op("gain", ("y", "gains"), ("gained",)),
+        Op("gain_grad", ("dy", "y"), ("dgains",)),
+        Op("silu_gate", ("y", "dy"), ("gated",)),
+        Op("silu_gate_grad", ("dy", "y", "gained"), ("dgate", "dup")),
     ]
     words = compute_words(derive_key(5, "tokens"), 0, 2 * BATCH * LENGTH)
     tokens = (words % np.uint64(19)).astype(np.int64).reshape(2, BATCH, LENGTH)
@@ -153,8 +171,10 @@ def _build_block() -> Case:
         "table": draw("wide", (19, WIDTH), 6),
         "w": draw("normal", (90, WIDTH), 7),
         "u": draw("normal", (WIDTH, 90), 8),
+        "gains": draw("normal", (WIDTH,), 21),
     }
-    return 511, ops, inputs, ("logits", "nanonats", "du", "dw", "dtable", "z", "dz")
+    keep = ("logits", "nanonats", "du", "dw", "dtable", "z", "dz")
+    return ops, inputs, (*keep, "gained", "dgains", "gated", "dgate", "dup")
 
 
 def _build_optimiser() -> Case:
@@ -165,6 +185,7 @@ def _build_optimiser() -> Case:
         "epsilon": to_float32(10),
         "weight_decay": to_float32(100_000_000),
         "warmup_steps": 7,
+        "decay_steps": 0,
     }
     ops = [
         Op("clip_scale", ("g", "h"), ("clip",), {"gradient_clip": 0.5}),
@@ -175,13 +196,12 @@ def _build_optimiser() -> Case:
     inputs = {name: draw("wide", (333,), seed) for seed, name in enumerate("pghm", 9)}
     inputs["v"] = np.abs(draw("normal", (333,), 20))
     inputs["t"] = np.array(3, np.int64)
-    return 511, ops, inputs, ("clip", "p1", "m1", "v1", "sum")
+    return ops, inputs, ("clip", "p1", "m1", "v1", "sum")
 
 
 # ------------------------------------------------------------------------------------- answers
-def _build_program(operand_max: int) -> Program:
-    model = ModelConfig(operand_max=operand_max, block_size=64)
-    return Program(model, OptimiserConfig(), 1, {}, (), ())
+def _build_program() -> Program:
+    return Program(ModelConfig(), OptimiserConfig(), 1, {}, (), ())
 
 
 def compute_digest(results: Mapping[str, np.ndarray]) -> str:
@@ -207,9 +227,9 @@ def find_wrong_answers(library: Library, path_name: str) -> list[str]:
     """
     context, arena = Context(library, path_name, 1), Arena()
     wrong = []
-    for name, (operand_max, ops, inputs, keep) in _get_cases().items():
+    for name, (ops, inputs, keep) in _get_cases().items():
         layout = {key: (str(array.dtype), array.shape) for key, array in inputs.items()}
-        plan = Plan(_build_program(operand_max), ops, layout, set(keep), set())
+        plan = Plan(_build_program(), ops, layout, set(keep), set())
         assert not plan.num_fallbacks, f"{name} is not computed by the library"
         if compute_digest(plan.run(context, arena, inputs)) != KNOWN_ANSWERS.get(name):
             wrong.append(name)
@@ -221,9 +241,9 @@ def compute_answers() -> dict[str, str]:
     from exact.backends.numpy_backend import NumpyBackend
 
     answers = {}
-    for name, (operand_max, ops, inputs, keep) in _get_cases().items():
+    for name, (ops, inputs, keep) in _get_cases().items():
         backend, env = NumpyBackend(), dict(inputs)
-        backend._execute(_build_program(operand_max), ops, env, set(keep))
+        backend._execute(_build_program(), ops, env, set(keep))
         answers[name] = compute_digest({key: env[key] for key in keep})
     return answers
 

@@ -5,14 +5,15 @@
 #include "elementwise.h"
 
 #define EXP2_MIN (-30.0f)
+#define SIGMOID_EXP2_MIN (-100.0f)
 #define LOG2_E 0x1.715476p+0f
 #define LN_2 0.6931471805599453
 #define SQRT_2 1.4142135623730951
 #define UNIT 0x1p-23 /* numerators are multiples of this */
 
-/* 2^y for y <= 0 on the grid of 2^-23; *units is the same as an integer. -inf gives 0. */
-INLINE vf exp2_on_grid(vf y, vi *units) {
-    y = vmax(y, vset(EXP2_MIN));
+/* 2^max(y, lowest) for y <= 0. */
+INLINE vf compute_exp2(vf y, float lowest) {
+    y = vmax(y, vset(lowest));
     vf shifted = y + vset(ROUND_MAGIC);
     vf part = y - (shifted - vset(ROUND_MAGIC));
     vf poly = part * vset(0x1.5bba14p-10f);
@@ -21,10 +22,50 @@ INLINE vf exp2_on_grid(vf y, vi *units) {
     poly = (poly + vset(0x1.ebf9bcp-3f)) * part;
     poly = (poly + vset(0x1.62e42ap-1f)) * part;
     poly = poly + vset(1.0f);
-    vf value = poly * vpower((vi)shifted - ROUND_MAGIC_BITS);
-    vf above = value + vset(1.0f); /* rounds to the grid */
+    return poly * vpower((vi)shifted - ROUND_MAGIC_BITS);
+}
+
+/* 2^y for y <= 0 on the grid of 2^-23; *units is the same as an integer. -inf gives 0. */
+INLINE vf exp2_on_grid(vf y, vi *units) {
+    vf above = compute_exp2(y, EXP2_MIN) + vset(1.0f); /* rounds to the grid */
     *units = (vi)above - 0x3f800000;
     return above - vset(1.0f);
+}
+
+/* 1 / (1 + e^-x) */
+INLINE vf compute_sigmoid(vf x) {
+    vf size = (vf)vabs_bits(x);
+    vf power = compute_exp2(-(size * vset(LOG2_E)), SIGMOID_EXP2_MIN);
+    vi is_up = (vi)(x >= vset(0.0f));
+    vf numerator = (vf)((is_up & (vi)vset(1.0f)) | (~is_up & (vi)power));
+    return numerator / (power + vset(1.0f));
+}
+
+/* args: gate, up, a */
+static void silu_gate_range(void *argument, int64_t begin, int64_t end, int worker) {
+    const struct task *task = argument;
+    const float *gate = task->args[0], *up = task->args[1];
+    float *a = task->args[2];
+    (void)worker;
+    FOR_VECTORS(begin, end, i, n) {
+        vf g = vload_some(gate + i, n);
+        vstore_some(a + i, (g * compute_sigmoid(g)) * vload_some(up + i, n), n);
+    }
+}
+
+/* args: da, gate, up, dgate, dup */
+static void silu_gate_grad_range(void *argument, int64_t begin, int64_t end, int worker) {
+    const struct task *task = argument;
+    const float *da = task->args[0], *gate = task->args[1], *up = task->args[2];
+    float *dgate = task->args[3], *dup = task->args[4];
+    (void)worker;
+    FOR_VECTORS(begin, end, i, n) {
+        vf d = vload_some(da + i, n), g = vload_some(gate + i, n), s = compute_sigmoid(g);
+        vf slope = s * (g * (vset(1.0f) - s) + vset(1.0f));
+        vf to_gate = (d * vload_some(up + i, n)) * slope;
+        vstore_some(dup + i, d * (g * s), n);
+        vstore_some(dgate + i, to_gate, n);
+    }
 }
 
 /* The largest x[i] * factor; *invalid if it is infinite or any is a NaN. */

@@ -62,7 +62,7 @@ INLINE void vstore_n(float *p, vf x, int n) {
 #endif
 }
 
-/* The larger of two numbers; callers look for NaN themselves. */
+/* The larger of two numbers; b where one is a NaN. */
 INLINE vf vmax(vf a, vf b) {
 #if defined(PATH_AVX512)
     return (vf)_mm512_max_ps((__m512)a, (__m512)b);
@@ -73,6 +73,8 @@ INLINE vf vmax(vf a, vf b) {
     return (vf)((is_a & (vi)a) | (~is_a & (vi)b));
 #endif
 }
+
+INLINE vf vrelu(vf x) { return vmax(vset(0.0f), x); } /* a NaN stays one */
 
 INLINE vf vmin(vf a, vf b) {
 #if defined(PATH_AVX512)

@@ -1,5 +1,7 @@
 """Every operation of every path equals the definition bit for bit, and refuses what it refuses."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,11 +11,36 @@ from exact.backends.base import Backend
 from exact.backends.native_backend import NativeBackend
 from exact.config import ModelConfig
 from exact.errors import InvalidStep
+from exact.families import build_program
 from exact.program import TARGETS, TOKENS, Attributes, Program
 from exact.state import interval_root
 from tests.exact.helpers import CASES, CLIPPED, PLAIN, build_case
 from tests.exact.native.conftest import PATHS, Open
 from tests.exact.test_backends import HOSTILE, assert_ops_agree, assert_same, draw_hostile, shapes
+
+# (a_max, b_max, block_size)
+FORMATS = [
+    (511, 511, 64),
+    (127, 127, 64),
+    (32_767, 127, 64),
+    (4_095, 4_095, 100),
+    (2_047, 31, 16),
+    (3, 3, 4_000),
+    (127, 511, 7),
+]
+
+
+def build_product(
+    a_k_first: bool, b_k_first: bool, a_max: int, b_max: int, block_size: int
+) -> dict[str, int]:
+    return {
+        "a_k_first": a_k_first,
+        "b_k_first": b_k_first,
+        "flatten": False,
+        "a_max": a_max,
+        "b_max": b_max,
+        "block_size": block_size,
+    }
 
 
 def run(backend: Backend, kind: str, attributes: Attributes, *inputs: np.ndarray) -> list | None:
@@ -56,8 +83,8 @@ def test_every_operation(name: str, path: str, definition: Backend, open_path: O
 def test_matmul_hostile(kind: str, path: str, definition: Backend, open_path: Open) -> None:
     rng = np.random.default_rng(1)
     native = open_path(path, 1)
-    for case in ("tied", "long-int8", "small-blocks"):
-        program, _, _ = build_case(*CASES[case], num_steps=1)
+    program, _, _ = build_case(*CASES["tied"], num_steps=1)
+    for a_max, b_max, block_size in FORMATS:
         for rows, columns, length in ((5, 7, 150), (64, 17, 64), (1, 1, 1), (33, 100, 129)):
             for a_first in (False, True):
                 for b_first in (False, True):
@@ -65,7 +92,7 @@ def test_matmul_hostile(kind: str, path: str, definition: Backend, open_path: Op
                     b = draw_hostile(kind, (2, columns, length), rng)
                     a = a.swapaxes(1, 2).copy() if a_first else a
                     b = b.swapaxes(1, 2).copy() if b_first else b
-                    attributes = {"a_k_first": a_first, "b_k_first": b_first, "flatten": False}
+                    attributes = build_product(a_first, b_first, a_max, b_max, block_size)
                     assert_equal(program, definition, native, "matmul", attributes, a, b)
                     attributes["flatten"] = True
                     if not (a_first or b_first):
@@ -93,6 +120,7 @@ def test_sums_hostile(
         "epsilon": CLIPPED.epsilon,
         "weight_decay": CLIPPED.weight_decay,
         "warmup_steps": 3,
+        "decay_steps": 0,
     }
     calls = [
         ("rms_norm", {"epsilon": float(np.float32(1e-6))}, (x,)),
@@ -106,6 +134,17 @@ def test_sums_hostile(
         ("clip_scale", {"gradient_clip": 1.0}, (x, dy)),
         ("relu_square", {}, (x,)),
         ("relu_square_grad", {}, (dy, x)),
+        ("silu_gate", {}, (x, dy)),
+        ("silu_gate_grad", {}, (dy, x, dy)),
+        ("silu_gate_grad", {}, (x, dy, x)),
+        ("gain", {}, (x, dy[0, 0].copy())),
+        ("gain_grad", {}, (dy, x)),
+        ("repeat_heads", {"repeats": 3}, (scores,)),
+        ("repeat_heads_grad", {"repeats": 3}, (scores.reshape(2, 3, 11, 33),)),
+        ("take_sequences", {"first": 1, "count": 1}, (x,)),
+        ("take_sequences", {"first": 0, "count": 1}, (tokens,)),
+        ("join_sequences", {}, (x, dy, x)),
+        ("join_sequences", {}, (tokens, targets)),
         ("add", {}, (x, dy)),
         ("scale", {}, (x, dy.reshape(-1)[:1])),
         ("rotate", {}, (scores[..., :32],)),
@@ -122,7 +161,7 @@ def test_invalid_element(value: float, path: str, definition: Backend, open_path
     """One bad element anywhere, in the vector part of a row and in its rest."""
     program, _, _ = build_case(*CASES["tied"], num_steps=1)
     rng = np.random.default_rng(3)
-    product = {"a_k_first": False, "b_k_first": False, "flatten": True}
+    product = {**build_product(False, False, 511, 511, 64), "flatten": True}
     for at in (0, 17, 35, 36):
         x = rng.standard_normal((3, 37)).astype(np.float32)
         dy = rng.standard_normal((3, 37)).astype(np.float32)
@@ -143,14 +182,15 @@ def test_invalid_element(value: float, path: str, definition: Backend, open_path
 @settings(max_examples=10, deadline=None)
 @given(shape=shapes, half_head=st.integers(1, 12), clipped=st.booleans(), batch=st.integers(1, 3))
 def test_random_models(
-    shape: dict[str, int],
+    shape: dict[str, Any],
     half_head: int,
     clipped: bool,
     batch: int,
     definition: Backend,
     open_path: Open,
 ) -> None:
-    model = ModelConfig(**shape, d_model=2 * half_head * shape["num_heads"])
+    kv_heads = {"num_kv_heads": 1} if shape["family"] == "llama" and batch > 1 else {}
+    model = ModelConfig(**shape, **kv_heads, d_model=2 * half_head * shape["num_heads"])
     program, state, batches = build_case(model, CLIPPED if clipped else PLAIN, batch, num_steps=2)
     wanted = definition.train_interval(program, state, batches)
     for path in PATHS:
@@ -171,6 +211,22 @@ def test_attention_lengths(length: int, definition: Backend, open_path: Open) ->
     wanted = interval_root(definition.train_interval(program, state, batches))
     for path in PATHS:
         assert interval_root(open_path(path, 2).train_interval(program, state, batches)) == wanted
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+@pytest.mark.parametrize("name", ["untied-clipped", "llama", "gpt-fast", "llama-fast"])
+def test_parts_and_recompute(
+    name: str, recompute: bool, definition: Backend, open_path: Open
+) -> None:
+    model, optimiser, _ = CASES[name]
+    _, state, batches = build_case(model, optimiser, 6, num_steps=2)
+    program = build_program(model, optimiser, 6, num_parts=3, recompute=recompute)
+    wanted = definition.train_interval(program, state, batches)
+    for path in PATHS:
+        native = open_path(path, 2)
+        result = native.train_interval(program, state, batches)
+        assert interval_root(result) == interval_root(wanted), path
+        assert_same(native.losses, definition.losses, "losses")
 
 
 def test_float_environment_is_put_back(open_path: Open) -> None:

@@ -14,7 +14,13 @@ from exact.native.library import Library
 from exact.state import compute_trace_root
 from tests.exact.helpers import CASES
 from tests.exact.native.conftest import PATHS, Open
-from tests.exact.test_golden import VECTORS, compute_trace
+from tests.exact.test_golden import (
+    LONG_CASES,
+    LONG_VECTORS,
+    VECTORS,
+    compute_long_trace,
+    compute_trace,
+)
 
 GOLDEN_ROOT = compute_trace_root([bytes.fromhex(root) for root in probe.GOLDEN_STEP_ROOTS])
 BUILDS = [("-O1", ("cc",)), ("-O2", ("cc",)), ("-O3", ("clang",)), ("-O0", ("cc",))]
@@ -26,6 +32,14 @@ BUILDS = [("-O1", ("cc",)), ("-O2", ("cc",)), ("-O3", ("clang",)), ("-O0", ("cc"
 def test_golden_trace(name: str, path: str, num_threads: int, open_path: Open) -> None:
     golden = json.loads(Path(VECTORS).read_text())[name]
     assert compute_trace(open_path(path, num_threads), name) == golden
+
+
+@pytest.mark.parametrize("num_threads", [1, 2])
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("name", LONG_CASES)
+def test_long_trace(name: str, path: str, num_threads: int, open_path: Open) -> None:
+    golden = json.loads(Path(LONG_VECTORS).read_text())[name]
+    assert compute_long_trace(open_path(path, num_threads), name) == golden
 
 
 @pytest.mark.parametrize("path", PATHS)
