@@ -3,7 +3,7 @@
 Used as the baseline of `exact_step.py`, and by the tests for gradients and for learning.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
@@ -94,6 +94,13 @@ def _norm(x: torch.Tensor) -> torch.Tensor:
 def train_steps(
     gpt: OrdinaryGpt, optimiser: OptimiserConfig, batches: torch.Tensor
 ) -> list[torch.Tensor]:
+    """Train on all batches; see `iterate_steps`."""
+    return list(iterate_steps(gpt, optimiser, batches))
+
+
+def iterate_steps(
+    gpt: OrdinaryGpt, optimiser: OptimiserConfig, batches: torch.Tensor
+) -> Iterator[torch.Tensor]:
     """Train with torch's AdamW, warm-up and clip like the exact optimiser.
 
     Args:
@@ -101,7 +108,7 @@ def train_steps(
         optimiser: AdamW's numbers.
         batches: int64 [k, B, L + 1] on the model's device.
 
-    Returns:
+    Yields:
         k losses (detached, on the device).
     """
     params = list(gpt.params.values())
@@ -112,7 +119,6 @@ def train_steps(
         eps=optimiser.epsilon,
         weight_decay=optimiser.weight_decay,
     )
-    losses = []
     for step, batch in enumerate(batches, 1):
         if optimiser.warmup_steps or optimiser.decay_steps:
             warm = min(step / max(1, optimiser.warmup_steps), 1.0)
@@ -126,5 +132,4 @@ def train_steps(
             torch.nn.utils.clip_grad_norm_(params, optimiser.gradient_clip)
         adamw.step()
         adamw.zero_grad()
-        losses.append(loss.detach())
-    return losses
+        yield loss.detach()
