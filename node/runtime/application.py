@@ -177,9 +177,9 @@ class Application:
         """Check a transaction against the check state, where sequences already count up."""
         is_new = request.type == abci.NEW
         mode = Mode.CHECK if is_new else Mode.RECHECK
-        outcome = self._executor.run(
-            self._check_state, self._next_block, request.tx, mode, self._max_gas
-        )
+        tx = request.tx
+        outcome = self._executor.run(self._check_state, self._next_block, tx, mode, self._max_gas)
+        self._rules.note_checked(tx, outcome)
         return abci.ResponseCheckTx(**get_result_fields(outcome))
 
     # Proposals

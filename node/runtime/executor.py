@@ -22,6 +22,10 @@ from node.runtime.state import Overlay
 from node.runtime.tx import DecodedTx, decode_tx
 
 MAX_GAS_LIMIT = 2**63 - 1
+MAX_REMEMBERED = 10_000
+"""Decoded transactions kept until they are in a block; decoding again gives the same."""
+
+MAX_REMEMBERED_BYTES = 2**12
 
 
 @dataclass
@@ -36,6 +40,8 @@ class TxOutcome:
     gas_used: int = 0
     events: list[Any] = field(default_factory=list)
     error: ChainError | None = None
+    has_deadline: bool = False
+    """Whether the transaction is valid up to some block time only."""
 
     def refuse(self, error: ChainError, log: str) -> None:
         """Take over a refusal."""
@@ -54,6 +60,7 @@ class TxExecutor:
         self._runtime = runtime
         self._ante = ante
         self._max_tx_bytes = max_tx_bytes
+        self._decoded: dict[bytes, DecodedTx] = {}
 
     def run(
         self, state: Overlay, block: BlockInfo, raw: bytes, mode: Mode, max_gas: int = -1
@@ -66,7 +73,8 @@ class TxExecutor:
         """
         outcome = TxOutcome()
         try:
-            tx = self._decode(raw)
+            tx = self._decode(raw, is_last=mode is Mode.DELIVER)
+            outcome.has_deadline = tx.body.HasField("timeout_timestamp")
             outcome.gas_wanted = min(tx.gas_limit, MAX_GAS_LIMIT)
             if max_gas >= 0 and mode is not Mode.SIMULATE and tx.gas_limit > max_gas:
                 raise InvalidGasLimit(
@@ -84,17 +92,27 @@ class TxExecutor:
             outcome.refuse(error, str(error))
             outcome.gas_used = min(meter.used, MAX_GAS_LIMIT)
             return outcome
-        outcome.events = [build_abci_event(event) for event in ctx.events]
+        if mode is not Mode.RECHECK:
+            outcome.events = [build_abci_event(event) for event in ctx.events]
         ctx.events.clear()
         if mode not in (Mode.CHECK, Mode.RECHECK):
             self._run_messages(ctx, tx, outcome)
         outcome.gas_used = min(meter.used, MAX_GAS_LIMIT)
         return outcome
 
-    def _decode(self, raw: bytes) -> DecodedTx:
+    def _decode(self, raw: bytes, is_last: bool) -> DecodedTx:
+        """Decode, or take what was decoded before; `is_last` takes it away."""
+        known = self._decoded.pop(raw, None) if is_last else self._decoded.get(raw)
+        if known is not None:
+            return known
         if len(raw) > self._max_tx_bytes:
             raise TxTooLarge(f"tx has {len(raw)} bytes, limit {self._max_tx_bytes}")
-        return decode_tx(raw, lambda type_url: self._runtime.get_call(type_url).message_class)
+        tx = decode_tx(raw, lambda type_url: self._runtime.get_call(type_url).message_class)
+        if not is_last and len(raw) <= MAX_REMEMBERED_BYTES:
+            if len(self._decoded) >= MAX_REMEMBERED:
+                del self._decoded[next(iter(self._decoded))]
+            self._decoded[raw] = tx
+        return tx
 
     def _run_messages(self, ctx: Context, tx: DecodedTx, outcome: TxOutcome) -> None:
         data = abci_pb2.TxMsgData()

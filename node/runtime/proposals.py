@@ -20,7 +20,7 @@ from collections.abc import Iterable, Sequence
 from node.runtime.ante import Mode
 from node.runtime.context import BlockInfo, Context
 from node.runtime.errors import ChainError
-from node.runtime.executor import TxExecutor
+from node.runtime.executor import TxExecutor, TxOutcome
 from node.runtime.runtime import Runtime
 from node.runtime.state import KeyValueReader, Overlay
 
@@ -43,10 +43,17 @@ class ProposalRules:
         self._runtime = runtime
         self._executor = executor
         self._approved = b""
+        self._checked: list[tuple[bytes, int, bool]] = []
 
     def forget(self) -> None:
-        """Forget what was approved, because the state it stood on changed."""
+        """Forget what was approved and checked, because the state it stood on changed."""
         self._approved = b""
+        self._checked = []
+
+    def note_checked(self, tx: bytes, outcome: TxOutcome) -> None:
+        """Remember what the check state took, in its order."""
+        if not outcome.code:
+            self._checked.append((tx, outcome.gas_wanted, outcome.has_deadline))
 
     def build(
         self,
@@ -70,8 +77,13 @@ class ProposalRules:
             if data:
                 chosen.append(bytes((tag,)) + data)
                 size += len(data) + 1 + TX_FIELD_OVERHEAD_BYTES
+        waiting = list(txs)
+        if self._is_checked(waiting):
+            chosen += self._take_checked(len(waiting), max_bytes - size, max_gas)
+            self._approved = compute_digest(block, chosen)
+            return chosen
         self._run_inherents(ctx, chosen)
-        for tx in txs:
+        for tx in waiting:
             if size + len(tx) + TX_FIELD_OVERHEAD_BYTES > max_bytes:
                 break
             try:
@@ -82,6 +94,28 @@ class ProposalRules:
             size += len(tx) + TX_FIELD_OVERHEAD_BYTES
             chosen.append(tx)
         self._approved = compute_digest(block, chosen)
+        return chosen
+
+    def _is_checked(self, txs: Sequence[bytes]) -> bool:
+        """Tell whether the check state took exactly these, first and in this order.
+
+        It stands on the state the proposal stands on and runs the same checks at the same height,
+        so they would pass again; only those that are valid up to some time are looked at anew.
+        """
+        if len(txs) > len(self._checked):
+            return False
+        pairs = zip(txs, self._checked, strict=False)
+        return all(tx == known and not has_deadline for tx, (known, _, has_deadline) in pairs)
+
+    def _take_checked(self, count: int, max_bytes: int, max_gas: int) -> list[bytes]:
+        """Take the first checked ones that fit."""
+        chosen, size, gas = [], 0, 0
+        for tx, gas_wanted, _ in self._checked[:count]:
+            size += len(tx) + TX_FIELD_OVERHEAD_BYTES
+            gas += gas_wanted
+            if size > max_bytes or 0 <= max_gas < gas:
+                break
+            chosen.append(tx)
         return chosen
 
     def judge(

@@ -58,10 +58,13 @@ def build_tx(
     fee: int = 0,
     memo: str = "",
     timeout_height: int = 0,
+    timeout_seconds: int = 0,
     signature: bytes | None = None,
 ) -> bytes:
     """Build a signed transaction of one signer."""
     body = tx_pb2.TxBody(memo=memo, timeout_height=timeout_height)
+    if timeout_seconds:
+        body.timeout_timestamp.seconds = timeout_seconds
     for message in messages:
         packed = any_pb2.Any(type_url="/" + message.DESCRIPTOR.full_name)
         packed.value = message.SerializeToString()

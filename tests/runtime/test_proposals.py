@@ -140,3 +140,44 @@ def test_accepted_is_what_would_be_built(driver: ChainDriver) -> None:
         assert (built == txs) == (verdict == ACCEPT)
         assert judge(driver, built) == ACCEPT
     assert seen == {ACCEPT, REJECT}
+
+
+def test_what_was_checked_is_not_checked_again(driver: ChainDriver) -> None:
+    txs = [sign(driver, ALICE, 0), sign(driver, BOB, 0), sign(driver, ALICE, 1)]
+    for tx in txs:
+        assert driver.check(tx).code == 0
+    built = driver.propose(txs)
+    assert built[1:] == txs
+    assert judge(driver, built) == ACCEPT
+    driver.make_block()
+    # The state is another one: the same transactions are stale now.
+    assert driver.propose(txs)[1:] == []
+
+
+@pytest.mark.parametrize("order", [(1, 0, 2), (0, 2), (0, 1, 2, 3)])
+def test_another_order_than_checked_is_checked(driver: ChainDriver, order: tuple[int, ...]) -> None:
+    txs = [sign(driver, ALICE, 0), sign(driver, ALICE, 1), sign(driver, ALICE, 2)]
+    for tx in txs:
+        assert driver.check(tx).code == 0
+    txs.append(sign(driver, BOB, 4))
+    built = driver.propose([txs[index] for index in order])
+    assert judge(driver, built) == ACCEPT
+    expected = {(1, 0, 2): [txs[0]], (0, 2): [txs[0]], (0, 1, 2, 3): txs[:3]}
+    assert built[1:] == expected[order]
+
+
+def test_limits_of_what_was_checked(tmp_path: Path) -> None:
+    driver = ChainDriver(tmp_path, {"alice": 10**6}, max_gas=500_000)
+    driver.make_block()
+    txs = [sign(driver, ALICE, ahead) for ahead in range(3)]
+    for tx in txs:
+        assert driver.check(tx).code == 0
+    assert driver.propose(txs)[1:] == txs[:2]
+    driver.close()
+
+
+def test_a_deadline_is_looked_at_again(driver: ChainDriver) -> None:
+    late = GENESIS_SECONDS + driver.height  # the block before; the next one is later
+    tx = sign(driver, ALICE, 0, timeout_seconds=late)
+    assert driver.check(tx).code == 0
+    assert driver.propose([tx])[1:] == []

@@ -57,13 +57,18 @@ class CometRpc:
         """
         request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
         with self._lock:
-            answer = json.loads(self._post(json.dumps(request).encode()))
+            answer = json.loads(self.post(json.dumps(request).encode()))
         if answer.get("error"):
             error = answer["error"]
             raise RpcRefused(str(error.get("data") or error.get("message")))
         return answer["result"]
 
-    def _post(self, body: bytes) -> bytes:
+    def post(self, body: bytes) -> bytes:
+        """Send one body, which may be a batch; return the answer's.
+
+        Raises:
+            EngineUnreachable: nothing answers.
+        """
         is_old = self._connection is not None
         try:
             return self._post_once(body)

@@ -80,7 +80,8 @@ max_packet_msg_payload_size = 65536
 
 [mempool]
 type = "flood"
-cache_size = 20000
+size = 20000
+cache_size = 40000
 
 [consensus]
 timeout_propose = "2s"
