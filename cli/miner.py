@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.context import KEYS, Context, command, new_group
+from cli.output import UsageFailed
 from cli.participant import run_participant
 
 app = new_group("Earn by training.")
@@ -35,6 +36,9 @@ async def run(
     from miner.miner import Miner
     from proto.descent.runs.v1 import runs_pb2
 
+    kinds = [kind.value for kind in AttackerKind]
+    if attacker is not None and attacker not in kinds:
+        raise UsageFailed(f"--attacker {attacker!r} is none of {', '.join(kinds)}")
     cheat = None if attacker is None else make_attacker(AttackerKind(attacker))
     await run_participant(
         context,

@@ -54,6 +54,12 @@ class UsageFailed(CommandFailed):
     exit_code = EXIT_USAGE
 
 
+class NotRunning(CommandFailed):
+    """What was asked is not running."""
+
+    exit_code = EXIT_UNREACHABLE
+
+
 class VerificationFailed(CommandFailed):
     """Something does not match what the chain or the files say."""
 

@@ -11,7 +11,7 @@ import typer
 
 from cli.context import Context, command, new_group
 from cli.devnet import layout, processes, watch
-from cli.output import JSON, CommandFailed, UsageFailed, emit, say
+from cli.output import JSON, CommandFailed, NotRunning, UsageFailed, emit, say
 
 app = new_group("A whole network on this machine.")
 
@@ -72,6 +72,11 @@ def up(
 async def status(context: Context) -> Any:
     """Show the devnet once: chain, run, participants, processes."""
     document, plan = _load(context.home)
+    if not any(map(processes.is_running, document.processes.values())):
+        raise NotRunning(
+            f"the devnet in {plan.home} is stopped",
+            hint="`descent devnet up` goes on where it was",
+        )
     view = await _look(plan.home, document)
     memory = processes.measure_memory(document.processes.values())
     if context.output == JSON:
@@ -80,12 +85,10 @@ async def status(context: Context) -> Any:
 
     from cli.devnet import screen
 
-    Console().print(screen.render(view, watch.list_notes(document)))
-    states: dict[str, list[str]] = {}
-    for name, entry in document.processes.items():
-        states.setdefault(_describe_process(name, entry), []).append(name)
-    for state, names in states.items():
-        print(f"{state}: {', '.join(sorted(names))}")
+    Console().print(screen.render(view, watch.list_notes(document, view)))
+    states = watch.describe_processes(document, view)
+    for state in sorted(set(states.values())):
+        print(f"{state}: {', '.join(sorted(n for n, found in states.items() if found == state))}")
     print(f"memory of all {memory / 2**20:.0f} MiB")
     return None
 
@@ -118,7 +121,8 @@ def down(context: Context) -> None:
     """Stop the devnet; its state is kept."""
     document, _plan = _load(context.home)
     count = processes.stop(document.processes.values())
-    say(f"stopped {count} processes; `descent devnet up` goes on where it was")
+    done = f"stopped {count} processes" if count else "nothing was running"
+    say(f"{done}; `descent devnet up` goes on where it was")
 
 
 @command(app, "reset", needs=DEVNET, home=layout.DEFAULT_HOME)
@@ -148,6 +152,8 @@ def _ensure_plan(plan: layout.DevnetPlan) -> None:
         raise UsageFailed(f"--nodes {plan.num_nodes} needs --engine {layout.COMETBFT}")
     if plan.engine == layout.COMETBFT:
         _ensure_cometbft()
+    if plan.dataset_dir is not None and not plan.dataset_dir.is_dir():
+        raise UsageFailed(f"--dataset {plan.dataset_dir} is not a folder")
     if bool(plan.num_miners) != bool(plan.num_validators):
         raise UsageFailed(
             "--miners and --validators: both above 0 for a run, or both 0 for the chain alone"
@@ -277,17 +283,9 @@ def _make_report(document: layout.DevnetFile, view: Any, memory_bytes: int) -> d
             }
             for member in view.members
         ],
-        "processes": {
-            name: _describe_process(name, entry) for name, entry in document.processes.items()
-        },
+        "processes": watch.describe_processes(document, view),
         "memory_bytes": memory_bytes,
     }
-
-
-def _describe_process(name: str, entry: dict[str, Any]) -> str:
-    if processes.is_running(entry):
-        return "running"
-    return "done" if name == "owner" else "not running"
 
 
 def _follow(paths: list[Path]) -> None:

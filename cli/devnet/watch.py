@@ -39,7 +39,7 @@ async def watch(
         async with ChainClient.connect(document.endpoints["grpc"], retry_for_s=2.0) as client:
             viewer = Viewer(client, layout.RUN_ID, home)
             while True:
-                notes = list_notes(document)
+                notes = list_notes(document, view)
                 try:
                     view = await viewer.look()
                 except NodeUnreachable:
@@ -69,14 +69,31 @@ async def watch(
     )
 
 
-def list_notes(document: layout.DevnetFile) -> list[str]:
+def list_notes(document: layout.DevnetFile, view: Any) -> list[str]:
     """Say which processes are not running that should be."""
-    stopped = [
-        name
-        for name, entry in document.processes.items()
-        if name != "owner" and not processes.is_running(entry)
-    ]
-    return [f"not running: {', '.join(sorted(stopped))}"] if stopped else []
+    states = describe_processes(document, view)
+    stopped = [name for name, state in states.items() if state == "not running"]
+    notes = [f"not running: {', '.join(sorted(stopped))}"] if stopped else []
+    if "owner" in stopped:
+        tail = processes.read_tail(Path(document.processes["owner"]["log"]), 3)
+        notes.append("the owner did not create the run: " + " ".join(tail))
+    return notes
+
+
+def describe_processes(document: layout.DevnetFile, view: Any) -> dict[str, str]:
+    """Return name -> running, done (its work is over) or not running."""
+    is_over = view.run_status in ("completed", "halted")
+    states = {}
+    for name, entry in document.processes.items():
+        if processes.is_running(entry):
+            states[name] = "running"
+        elif (name == "owner" and view.run_status != "none") or (
+            is_over and not name.startswith("node")
+        ):
+            states[name] = "done"
+        else:
+            states[name] = "not running"
+    return states
 
 
 class _Display:

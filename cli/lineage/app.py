@@ -129,6 +129,11 @@ async def _get_bundle(
 
         if round_index is not None:
             raise UsageFailed("--round does not go with a folder: it holds one checkpoint")
+        if not Path(what).is_dir():
+            raise CommandFailed(
+                f"there is no folder {what}",
+                hint="give a run's number, or a folder that `descent lineage export` wrote",
+            )
         try:
             return read_folder(Path(what))
         except LineageMismatch as error:
@@ -176,7 +181,7 @@ def _describe_row(checkpoint: lineage_pb2.Checkpoint) -> dict[str, Any]:
         "round": checkpoint.round,
         "root": checkpoint.root.hex()[:16],
         "parent": checkpoint.parent_roots[0].hex()[:16] if checkpoint.parent_roots else "",
-        "contributions": ", ".join(f"uid {c.uid}" for c in checkpoint.contributions),
+        "uids": [c.uid for c in checkpoint.contributions],
         "height": checkpoint.height,
     }
 
