@@ -8,6 +8,7 @@ from node.pallets.accounts.pallet import AccountsPallet
 from node.pallets.bank.pallet import BankPallet
 from node.pallets.beacon.pallet import BeaconPallet
 from node.pallets.consensus.pallet import ConsensusPallet
+from node.pallets.distribution.pallet import DistributionPallet
 from node.pallets.lineage.pallet import LineagePallet
 from node.pallets.mint.pallet import MintPallet
 from node.pallets.rounds.pallet import RoundsPallet
@@ -21,6 +22,7 @@ from node.runtime.runtime import Runtime
 CHAIN_ID = "descent-devnet-1"
 MODULE_PERMISSIONS: dict[str, tuple[str, ...]] = {
     "bonded_tokens_pool": ("burner", "staking"),
+    "distribution": (),
     "fee_collector": (),
     "not_bonded_tokens_pool": ("burner", "staking"),
     "runs": (),
@@ -40,6 +42,7 @@ class Chain:
     bank: BankPallet
     mint: MintPallet
     staking: StakingPallet
+    distribution: DistributionPallet
     lineage: LineagePallet
     runs: RunsPallet
     rounds: RoundsPallet
@@ -71,12 +74,14 @@ def build_chain() -> Chain:
     bank = BankPallet(accounts)
     mint = MintPallet(bank)
     staking = StakingPallet(bank, beacon)
+    distribution = DistributionPallet(accounts, bank, staking, mint)
+    staking.add_listener(distribution)
     lineage = LineagePallet()
     runs = RunsPallet(bank, staking, lineage)
     rounds = RoundsPallet(runs, beacon, lineage)
-    weights = WeightsPallet(runs, rounds, lineage, mint, bank)
+    weights = WeightsPallet(runs, rounds, lineage, mint, bank, distribution)
     runs.add_listener(rounds)
     runs.add_listener(weights)
-    base = (consensus, beacon, accounts, bank, mint, staking)
+    base = (consensus, beacon, accounts, bank, mint, staking, distribution)
     runtime = Runtime((*base, lineage, runs, rounds, weights))
     return Chain(runtime, *base, lineage, runs, rounds, weights)

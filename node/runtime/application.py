@@ -243,10 +243,11 @@ class Application:
             outcome = self._executor.run(state, block, tx, Mode.DELIVER, self._max_gas)
             results.append(abci.ExecTxResult(**get_result_fields(outcome)))
         self.runtime.end_block(ctx)
+        changes = self.runtime.update_consensus_set(ctx)
         return abci.ResponseFinalizeBlock(
             events=[build_abci_event(event) for event in ctx.events],
             tx_results=results,
-            validator_updates=build_updates(self.runtime.update_consensus_set(ctx)),
+            validator_updates=build_updates(changes),
             app_hash=self.store.stage(block.height, self._collect_changes(state)),
         )
 

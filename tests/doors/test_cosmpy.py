@@ -17,8 +17,11 @@ from cosmpy.aerial.exceptions import (
 )
 from cosmpy.aerial.tx import SigningCfg, Transaction, TxFee
 from cosmpy.aerial.wallet import LocalWallet
+from cosmpy.crypto.address import Address
 from cosmpy.crypto.keypairs import PrivateKey
 
+from genesis.devnet import get_account
+from node.runtime.addresses import encode_operator
 from tests.support.devnet_node import DevnetNode
 
 DENOM = "udsc"
@@ -154,12 +157,41 @@ def test_delegate_undelegate_and_summary(client: LedgerClient, wallet: LocalWall
     assert {str(p.validator) for p in summary.current_positions} == {
         str(v.address) for v in validators
     }
-    assert summary.total_rewards == 0
+    assert summary.total_rewards < 1_000 * 10**18  # DecCoin: 18 decimals
     for validator in validators:
         client.undelegate_tokens(validator.address, 1_000_000, wallet).wait_to_complete(**FAST)
     summary = client.query_staking_summary(wallet.address())
     assert summary.total_staked == 2_000_000 * len(validators)
     assert summary.total_unbonding == 1_000_000 * len(validators)
+
+
+def test_rewards_of_a_delegation_are_claimed(
+    client: LedgerClient, wallet: LocalWallet, devnet_node: DevnetNode
+) -> None:
+    """The consensus set is validator-0; fees and emission reach those who delegated to it."""
+    operator = encode_operator(get_account("validator-0").addr)
+    validator = Address(operator)
+    client.delegate_tokens(validator, 40_000_000, wallet).wait_to_complete(**FAST)
+    deadline = time.monotonic() + 20
+    while not (reward := client.query_staking_summary(wallet.address()).total_rewards):
+        assert time.monotonic() < deadline, "nothing is earned"
+        time.sleep(0.1)
+    before = client.query_bank_balance(wallet.address(), DENOM)
+    fee = 5_000
+    claim = client.claim_rewards(
+        validator, wallet, fee=TxFee(f"{fee}{DENOM}", 400_000)
+    ).wait_to_complete(**FAST)
+    assert client.query_bank_balance(wallet.address(), DENOM) >= before + reward // 10**18 - fee
+    types = [event_type for event_type, _ in claim.response.events.items()]
+    assert "withdraw_rewards" in types
+    other = client.query_validators()[-1].address
+    assert str(other) != operator
+    client.redelegate_tokens(validator, other, 1_000_000, wallet).wait_to_complete(**FAST)
+    summary = client.query_staking_summary(wallet.address())
+    assert {str(p.validator): p.amount for p in summary.current_positions} == {
+        operator: 39_000_000,
+        str(other): 1_000_000,
+    }
 
 
 def test_summary_of_a_stranger_ends(client: LedgerClient) -> None:

@@ -85,6 +85,7 @@ class Harness:
         self.block = BlockInfo(CHAIN_ID, 0, START_TIME_NS)
         self.block_events: list[Event] = []
         self.check_is_on = True
+        self.set_changes: dict[bytes, int] = {}
         self.runtime.import_genesis(self.ctx(), dict(genesis or {}))
         self.block = replace(self.block, height=1, time_ns=START_TIME_NS + block_ns)
         self.runtime.begin_block(self.ctx())
@@ -141,6 +142,7 @@ class Harness:
         for _ in range(count):
             ctx = self.ctx()
             self.runtime.end_block(ctx)
+            self.set_changes = self.runtime.update_consensus_set(ctx)
             events += ctx.events
             self.check_invariants()
             self.block = replace(

@@ -15,6 +15,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
+from node.pallets.bank.pallet import BankPallet
 from node.pallets.lineage.pallet import LineagePallet
 from node.pallets.mint.pallet import MintPallet
 from node.pallets.rounds.pallet import RoundsPallet
@@ -146,6 +147,16 @@ def encode_bitmap(uids: list[int]) -> bytes:
     return bytes(bitmap)
 
 
+class DirectPay:
+    """Pays validators themselves: nobody delegated to them."""
+
+    def __init__(self, bank: BankPallet) -> None:
+        self._bank = bank
+
+    def pay_operator(self, ctx: Context, payer: bytes, operator: bytes, amount: int) -> None:
+        self._bank.transfer(ctx, payer, operator, amount)
+
+
 class TrainingChain(Harness):
     """A harness with the training pallets and the moves of a run."""
 
@@ -162,7 +173,7 @@ class TrainingChain(Harness):
         runs = RunsPallet(bank, self.stake, lineage)
         rounds = RoundsPallet(runs, ScriptedBeacon(), lineage)
         mint = MintPallet(bank)
-        weights = WeightsPallet(runs, rounds, lineage, mint, bank)
+        weights = WeightsPallet(runs, rounds, lineage, mint, bank, DirectPay(bank))
         runs.add_listener(rounds)
         runs.add_listener(weights)
         return [accounts, bank, mint, lineage, runs, rounds, weights]

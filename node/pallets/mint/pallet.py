@@ -1,8 +1,9 @@
 """Mint: how much a block may bring into being, and for whom.
 
-There is no inflation for its own sake: a block's emission exists only as far as runs earn it, and
-what nobody earns is never minted. Halvings follow issuance: at 1/2, 3/4, 7/8 of the supply cap.
-Coins in genesis count as issued; burning does not undo issuance.
+A block's emission has two parts: one for the consensus set, minted when it is shared out, and one
+for runs, which exists only as far as they earn it: what nobody earns is never minted. Halvings
+follow issuance: at 1/2, 3/4, 7/8 of the supply cap. Coins in genesis count as issued; burning does
+not undo issuance.
 
 Invariants: issued is at most the cap and at least the supply of the base denomination.
 Source: DESIGN 4.4; `scoring/emission.py`.
@@ -24,6 +25,7 @@ from node.runtime.params import ParamsCodec
 from node.runtime.storage import GenesisDataError, Item, Schema
 from proto.descent.mint.v1 import mint_pb2
 from scoring.emission import compute_block_emission, compute_num_halvings
+from scoring.fixed_point import PPM
 
 
 class MintSchema(Schema):
@@ -63,6 +65,23 @@ class MintPallet(Pallet[MintSchema]):
         issued = self.storage.issued_udsc.expect(ctx)
         return compute_block_emission(issued, params.initial_emission_udsc, params.supply_cap_udsc)
 
+    def get_consensus_emission(self, ctx: Context) -> int:
+        """Get the consensus set's part of a block's emission, in udsc."""
+        share = self.get_params(ctx).consensus_share_ppm
+        return self.get_block_emission(ctx) * share // PPM
+
+    def get_runs_emission(self, ctx: Context) -> int:
+        """Get the runs' part of a block's emission, in udsc."""
+        return self.get_block_emission(ctx) - self.get_consensus_emission(ctx)
+
+    def issue_consensus(self, ctx: Context, recipient: bytes, num_blocks: int) -> None:
+        """Mint the consensus set's part of a number of blocks at the present issuance.
+
+        Emits: EmissionIssued, CoinReceived, CoinsMinted.
+        """
+        amount = self.get_consensus_emission(ctx) * num_blocks
+        self.issue(ctx, recipient, min(amount, self.get_unissued(ctx)))
+
     def get_unissued(self, ctx: Context) -> int:
         """Get what may still be minted before the cap, in udsc."""
         return self.get_params(ctx).supply_cap_udsc - self.storage.issued_udsc.expect(ctx)
@@ -96,6 +115,7 @@ class MintPallet(Pallet[MintSchema]):
         return mint_pb2.QueryEmissionResponse(
             issued_udsc=issued,
             block_emission_udsc=self.get_block_emission(ctx),
+            consensus_emission_udsc=self.get_consensus_emission(ctx),
             num_halvings=compute_num_halvings(issued, cap) if issued < cap else 0,
         )
 

@@ -1,36 +1,44 @@
 """The consensus set: which operators decide blocks, with what power.
 
-An operator that runs a node has one unit of power a whole DSC bonded. The set is computed again at
-the end of a block in which stake changed; what changed goes to the engine. Source: DESIGN 3.1.
+An operator that runs a node and is not jailed has one unit of power a whole DSC bonded; the
+`max_validators` with the most power are in. The set is computed again at the end of a block in
+which stake changed; what changed goes to the engine. Source: DESIGN 3.1; Cosmos SDK x/staking.
 """
 
 from __future__ import annotations
 
 from cosmos.crypto.ed25519 import keys_pb2
 
-from node.pallets.staking.queries import StakingQueries
-from node.pallets.staking.types import UDSC_PER_POWER, ConsensusNodes
+from node.pallets.staking.ledger import StakingBank, StakingLedger
+from node.pallets.staking.types import ConsensusNodes, ConsensusPowerChanged
+from node.runtime.addresses import compute_consensus_address, encode_consensus
 from node.runtime.context import Context
 from node.runtime.errors import InvariantBroken
 from node.runtime.pallet import invariant
 
 
-class ConsensusSet(StakingQueries):
-    """The part of the staking pallet that follows stake for the engine."""
+class ConsensusSet(StakingLedger):
+    """The part of the staking pallet that follows stake for the engine.
 
-    _nodes: ConsensusNodes
+    Args:
+        bank: as the ledger's.
+        nodes: which operators run a consensus node.
+    """
 
-    def note_set_change(self, ctx: Context) -> None:
-        """Have the consensus set looked at again at the end of the block."""
-        if not self.storage.has_set_changed.get_or(ctx, 0):
-            self.storage.has_set_changed.set(ctx, 1)
+    def __init__(self, bank: StakingBank, nodes: ConsensusNodes) -> None:
+        super().__init__(bank)
+        self._nodes = nodes
 
     def compute_powers(self, ctx: Context) -> dict[bytes, int]:
-        """Compute the consensus power by ed25519 key of operators that run a node."""
-        powers = {}
-        for addr, operator in self.storage.operators.iterate(ctx):
-            power = int(operator.tokens) // UDSC_PER_POWER
-            if power and not operator.jailed and self._nodes.has_node(ctx, addr):
+        """Compute the consensus power by ed25519 key; of equals the higher address is in."""
+        limit = self.get_params(ctx).max_validators
+        powers: dict[bytes, int] = {}
+        ranked = self.storage.operators.iterate_index(ctx, "power", reverse=True)
+        for power, operator_addr in ranked:
+            if len(powers) == limit:
+                break
+            if self._nodes.has_node(ctx, operator_addr):
+                operator = self.storage.operators.expect(ctx, operator_addr)
                 key = keys_pb2.PubKey.FromString(operator.consensus_pubkey.value).key
                 powers[key] = power
         return powers
@@ -39,6 +47,8 @@ class ConsensusSet(StakingQueries):
         """Bring the recorded set up to the stake; returns what changed, power 0 for who left.
 
         A set that would be empty is not taken: somebody has to decide the next block.
+
+        Emits: ConsensusPowerChanged.
         """
         if not self.storage.has_set_changed.get_or(ctx, 0):
             return {}
@@ -54,11 +64,22 @@ class ConsensusSet(StakingQueries):
                 self.storage.consensus_powers.set(ctx, key, power)
             else:
                 self.storage.consensus_powers.delete(ctx, key)
+            text = encode_consensus(compute_consensus_address(key))
+            ctx.emit(ConsensusPowerChanged(text, power))
         return dict(sorted(changed.items()))
 
     def list_consensus_set(self, ctx: Context) -> dict[bytes, int]:
         """List the recorded set: power by ed25519 key."""
         return dict(self.storage.consensus_powers.iterate(ctx))
+
+    def list_consensus_powers(self, ctx: Context) -> list[tuple[bytes, int]]:
+        """List (operator, power) of the recorded set, by key; only operators still there."""
+        found = []
+        for key, power in self.storage.consensus_powers.iterate(ctx):
+            operator_addr = self.get_operator_by_key(ctx, compute_consensus_address(key))
+            if operator_addr is not None and self.get_operator(ctx, operator_addr) is not None:
+                found.append((operator_addr, power))
+        return found
 
     @invariant
     def check_consensus_set(self, ctx: Context) -> None:

@@ -109,6 +109,48 @@ class UnbondingEntriesFull(StakingError):
     code = 27
 
 
+class SelfRedelegation(StakingError):
+    """cannot redelegate to the same validator"""
+
+    code = 29
+
+
+class RedelegationTooSmall(StakingError):
+    """too few tokens to redelegate (truncates to zero tokens)"""
+
+    code = 30
+
+
+class RedelegationTargetUnknown(StakingError):
+    """redelegation destination validator not found"""
+
+    code = 31
+
+
+class TransitiveRedelegation(StakingError):
+    """redelegation to this validator already in progress; first redelegation must complete"""
+
+    code = 32
+
+
+class RedelegationEntriesFull(StakingError):
+    """too many redelegation entries for (delegator, src-validator, dst-validator) tuple"""
+
+    code = 33
+
+
+class ExchangeRateZero(StakingError):
+    """cannot delegate to validators with invalid (zero) ex-rate"""
+
+    code = 34
+
+
+class CommissionBelowMinimum(StakingError):
+    """commission cannot be less than min rate"""
+
+    code = 40
+
+
 class OperatorsFull(StakingError):
     """the maximum number of operators is registered"""
 
@@ -132,5 +174,12 @@ STAKING_ERRORS: tuple[type[ChainError], ...] = (
     SharesInsufficient,
     UnbondingUnknown,
     UnbondingEntriesFull,
+    SelfRedelegation,
+    RedelegationTooSmall,
+    RedelegationTargetUnknown,
+    TransitiveRedelegation,
+    RedelegationEntriesFull,
+    ExchangeRateZero,
+    CommissionBelowMinimum,
     OperatorsFull,
 )

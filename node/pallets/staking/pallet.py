@@ -2,13 +2,15 @@
 
 An operator's bonded stake, own and delegated, is its weight as a scoring validator and, if it runs
 a node, its consensus power. The consensus set changes at the end of the block in which stake did;
-the engine puts that in force two blocks later. Every operator has status BONDED. Bonded coins lie
-in one module account, coins that unbond in another, paid out when their time is over.
+the engine puts that in force two blocks later. Status BONDED says that the stake counts; a jailed
+operator is UNBONDING and has no weight in either job. Bonded coins lie in one module account,
+coins that unbond in another, paid out when their time is over.
 
-Life cycle of a delegation: bonded -> unbonding (up to `max_entries` at once) -> paid out, or bonded
-again when cancelled. An operator without shares is removed.
-Invariants: the pools hold what operators and unbondings add up to; shares add up; the consensus set
-is that of the stake.
+Life cycle of a delegation: bonded -> redelegated (to another operator at once, once at a time) or
+unbonding (up to `max_entries` at once) -> paid out, or bonded again when cancelled. What leaves an
+operator answers for its infractions until its time is over. An operator without shares is removed;
+its consensus key stays its own.
+Invariants: the pools hold what operators and unbondings add up to; shares add up.
 Source: Cosmos SDK x/staking; DESIGN 3.1; `reference/chain.md` section 4.3.
 """
 
@@ -20,46 +22,42 @@ from cosmos.crypto.ed25519 import keys_pb2
 from cosmos.staking.v1beta1 import query_pb2, staking_pb2, tx_pb2
 from google.protobuf.message import DecodeError
 
-from node.pallets.bank.types import BalancesTransfer
 from node.pallets.staking.consensus_set import ConsensusSet
 from node.pallets.staking.errors import (
     STAKING_ERRORS,
     CommissionAboveMaximum,
     CommissionAboveOne,
+    CommissionBelowMinimum,
     CommissionChangeAboveMaximum,
     CommissionChangedTooSoon,
     CommissionChangeTooLarge,
     CommissionNegative,
     ConsensusKeyExists,
     ConsensusKeyTypeRefused,
-    DelegationUnknown,
     MinSelfDelegationDecreased,
     OperatorExists,
     OperatorsFull,
-    OperatorUnknown,
+    RedelegationTargetUnknown,
+    RedelegationTooSmall,
     SelfDelegationBelowMinimum,
-    SharesInsufficient,
-    UnbondingEntriesFull,
+    SelfRedelegation,
+    TransitiveRedelegation,
     UnbondingUnknown,
 )
-from node.pallets.staking.shares import (
-    DECIMALS_18,
-    compute_shares,
-    compute_tokens,
-    parse_fraction,
-)
+from node.pallets.staking.ledger import BONDED_ADDR, NOT_BONDED_ADDR, StakingBank
+from node.pallets.staking.shares import DECIMALS_18, parse_fraction
 from node.pallets.staking.types import (
-    BONDED_POOL,
     COMMISSION_CHANGE_SECONDS,
     DESCRIPTION_LIMITS,
     DO_NOT_MODIFY,
     MAX_MATURE_PER_BLOCK,
-    NOT_BONDED_POOL,
+    MAX_OPERATORS,
     STAKING_EVENTS,
     ConsensusNodes,
-    Delegated,
     OperatorCreated,
     OperatorEdited,
+    RedelegationCompleted,
+    RedelegationStarted,
     StakingParams,
     StakingSchema,
     UnbondingCancelled,
@@ -71,31 +69,29 @@ from node.pallets.staking.types import (
 from node.runtime.addresses import (
     AddressError,
     compute_consensus_address,
-    compute_module_address,
     decode_operator,
     encode_account,
     encode_operator,
 )
 from node.runtime.coins import BASE_DENOM, build_coin, parse_amount, parse_coin
-from node.runtime.context import NANOS_PER_SECOND, Context
+from node.runtime.context import Context
 from node.runtime.errors import (
     InvalidAddress,
     InvalidRequest,
     InvariantBroken,
     ensure,
+    refuse,
 )
 from node.runtime.pallet import call, invariant
 
 ED25519_TYPE_URL = "/cosmos.crypto.ed25519.PubKey"
-BONDED_ADDR = compute_module_address(BONDED_POOL)
-NOT_BONDED_ADDR = compute_module_address(NOT_BONDED_POOL)
 
 
 class StakingPallet(ConsensusSet):
     """The staking pallet.
 
     Args:
-        bank: moves coins into and out of the pools.
+        bank: moves coins into and out of the pools, burns what is slashed.
         nodes: which operators run a consensus node.
     """
 
@@ -105,22 +101,8 @@ class StakingPallet(ConsensusSet):
     errors = STAKING_ERRORS
     events = STAKING_EVENTS
 
-    def __init__(self, bank: BalancesTransfer, nodes: ConsensusNodes) -> None:
-        super().__init__()
-        self._bank: BalancesTransfer = bank
-        self._nodes = nodes
-
-    # Capabilities
-
-    def get_params(self, ctx: Context) -> StakingParams:
-        """Get the parameters."""
-        params: StakingParams = self.storage.params.expect(ctx)
-        return params
-
-    def get_bonded_stake(self, ctx: Context, operator_addr: bytes) -> int:
-        """Get the bonded stake of the operator an account owns in udsc, 0 if it has none."""
-        operator = self.storage.operators.get(ctx, operator_addr)
-        return 0 if operator is None else int(operator.tokens)
+    def __init__(self, bank: StakingBank, nodes: ConsensusNodes) -> None:
+        super().__init__(bank, nodes)
 
     # Calls
 
@@ -135,8 +117,8 @@ class StakingPallet(ConsensusSet):
 
         Raises: InvalidRequest, InvalidCoins, OperatorExists, OperatorsFull, CommissionNegative,
             CommissionAboveOne, CommissionAboveMaximum, CommissionChangeAboveMaximum,
-            ConsensusKeyTypeRefused, ConsensusKeyExists, SelfDelegationBelowMinimum,
-            InsufficientFunds.
+            CommissionBelowMinimum, ConsensusKeyTypeRefused, ConsensusKeyExists,
+            SelfDelegationBelowMinimum, InsufficientFunds.
         Emits: OperatorCreated, Delegated.
         """
         amount = parse_bond(msg.value)
@@ -147,9 +129,12 @@ class StakingPallet(ConsensusSet):
         ensure(amount >= min_self, SelfDelegationBelowMinimum)
         ensure(not self.storage.operators.has(ctx, origin), OperatorExists)
         num_operators = sum(1 for _ in self.storage.operators.keys(ctx))
-        ensure(num_operators < self.get_params(ctx).max_operators, OperatorsFull)
+        ensure(num_operators < MAX_OPERATORS, OperatorsFull)
+        rate, min_rate = msg.commission.rate, self.get_params(ctx).min_commission_rate
+        ensure(parse_fraction(rate) >= min_rate, CommissionBelowMinimum)
         consensus_addr = parse_consensus_key(msg.pubkey)
-        ensure(not self.storage.operators_by_key.has(ctx, consensus_addr), ConsensusKeyExists)
+        key_owner = self.storage.operators_by_key.get_or(ctx, consensus_addr, origin)
+        ensure(key_owner == origin, ConsensusKeyExists)
         operator = staking_pb2.Validator(
             operator_address=encode_operator(origin),
             consensus_pubkey=msg.pubkey,
@@ -161,10 +146,10 @@ class StakingPallet(ConsensusSet):
         )
         operator.commission.commission_rates.CopyFrom(msg.commission)
         operator.commission.update_time.CopyFrom(build_timestamp(ctx.block.time_ns))
-        self.storage.operators.set(ctx, origin, operator)
+        self.set_operator(ctx, origin, operator)
         self.storage.operators_by_key.set(ctx, consensus_addr, origin)
         self._bank.transfer(ctx, origin, BONDED_ADDR, amount)
-        self._bond(ctx, origin, origin, amount)
+        self.bond(ctx, origin, origin, amount)
         ctx.emit(OperatorCreated(operator.operator_address, f"{amount}{BASE_DENOM}"))
 
     @call(1, tx_pb2.MsgEditValidator, tx_pb2.MsgEditValidatorResponse, signer="validator_address")
@@ -172,11 +157,11 @@ class StakingPallet(ConsensusSet):
         """Change description, commission or minimum self delegation.
 
         Raises: OperatorUnknown, InvalidRequest, CommissionNegative, CommissionAboveMaximum,
-            CommissionChangeTooLarge, CommissionChangedTooSoon, MinSelfDelegationDecreased,
-            SelfDelegationBelowMinimum.
+            CommissionBelowMinimum, CommissionChangeTooLarge, CommissionChangedTooSoon,
+            MinSelfDelegationDecreased, SelfDelegationBelowMinimum.
         Emits: OperatorEdited.
         """
-        operator = self._get_operator_or_refuse(ctx, origin)
+        operator = self.get_operator_or_refuse(ctx, origin)
         for field_name in DESCRIPTION_LIMITS:
             value = getattr(msg.description, field_name)
             if value != DO_NOT_MODIFY:
@@ -188,9 +173,9 @@ class StakingPallet(ConsensusSet):
             min_self = parse_amount(msg.min_self_delegation)
             before = int(operator.min_self_delegation)
             ensure(min_self > before, MinSelfDelegationDecreased)
-            ensure(min_self <= self._get_own_tokens(ctx, origin), SelfDelegationBelowMinimum)
+            ensure(min_self <= self.get_own_tokens(ctx, origin), SelfDelegationBelowMinimum)
             operator.min_self_delegation = str(min_self)
-        self.storage.operators.set(ctx, origin, operator)
+        self.set_operator(ctx, origin, operator)
         rate = operator.commission.commission_rates.rate
         ctx.emit(OperatorEdited(rate, operator.min_self_delegation))
 
@@ -198,14 +183,51 @@ class StakingPallet(ConsensusSet):
     def delegate(self, ctx: Context, origin: bytes, msg: Any) -> None:
         """Bond coins to an operator.
 
-        Raises: InvalidAddress, InvalidCoins, InvalidRequest, OperatorUnknown, InsufficientFunds.
+        Raises: InvalidAddress, InvalidCoins, InvalidRequest, OperatorUnknown, ExchangeRateZero,
+            InsufficientFunds.
         Emits: Delegated.
         """
         operator_addr = parse_operator_addr(msg.validator_address)
         amount = parse_bond(msg.amount)
-        self._get_operator_or_refuse(ctx, operator_addr)
+        self.get_operator_or_refuse(ctx, operator_addr)
         self._bank.transfer(ctx, origin, BONDED_ADDR, amount)
-        self._bond(ctx, origin, operator_addr, amount)
+        self.bond(ctx, origin, operator_addr, amount)
+
+    @call(
+        3, tx_pb2.MsgBeginRedelegate, tx_pb2.MsgBeginRedelegateResponse, signer="delegator_address"
+    )
+    def redelegate(self, ctx: Context, origin: bytes, msg: Any) -> Any:
+        """Move bonded coins to another operator at once.
+
+        Raises: InvalidAddress, InvalidCoins, InvalidRequest, SelfRedelegation,
+            RedelegationTargetUnknown, TransitiveRedelegation, OperatorUnknown, DelegationUnknown,
+            SharesInsufficient, SelfDelegationBelowMinimum, RedelegationTooSmall,
+            RedelegationEntriesFull, ExchangeRateZero.
+        Emits: RedelegationStarted, Delegated.
+        """
+        source = parse_operator_addr(msg.validator_src_address)
+        target = parse_operator_addr(msg.validator_dst_address)
+        amount = parse_bond(msg.amount)
+        ensure(source != target, SelfRedelegation)
+        ensure(self.storage.operators.has(ctx, target), RedelegationTargetUnknown)
+        for _ in self.storage.redelegations_by_target.iterate(ctx, (origin, source)):
+            refuse(TransitiveRedelegation)
+        moved = self._unbond(ctx, origin, source, amount)
+        ensure(moved > 0, RedelegationTooSmall)
+        shares = self.bond(ctx, origin, target, moved)
+        completion_ns = self.compute_completion_ns(ctx)
+        self.add_redelegation(ctx, (origin, source, target), moved, shares, completion_ns)
+        completion = build_timestamp(completion_ns)
+        ctx.emit(
+            RedelegationStarted(
+                source_validator=msg.validator_src_address,
+                destination_validator=msg.validator_dst_address,
+                delegator=msg.delegator_address,
+                amount=f"{moved}{BASE_DENOM}",
+                completion_time=completion.ToJsonString(),
+            )
+        )
+        return tx_pb2.MsgBeginRedelegateResponse(completion_time=completion)
 
     @call(4, tx_pb2.MsgUndelegate, tx_pb2.MsgUndelegateResponse, signer="delegator_address")
     def undelegate(self, ctx: Context, origin: bytes, msg: Any) -> Any:
@@ -219,9 +241,8 @@ class StakingPallet(ConsensusSet):
         amount = parse_bond(msg.amount)
         returned = self._unbond(ctx, origin, operator_addr, amount)
         self._bank.transfer(ctx, BONDED_ADDR, NOT_BONDED_ADDR, returned)
-        params = self.get_params(ctx)
-        completion_ns = ctx.block.time_ns + params.unbonding_seconds * NANOS_PER_SECOND
-        self._add_unbonding(ctx, origin, operator_addr, returned, completion_ns)
+        completion_ns = self.compute_completion_ns(ctx)
+        self.add_unbonding(ctx, origin, operator_addr, returned, completion_ns)
         completion = build_timestamp(completion_ns)
         ctx.emit(
             UnbondingStarted(
@@ -244,12 +265,13 @@ class StakingPallet(ConsensusSet):
     def cancel_unbonding(self, ctx: Context, origin: bytes, msg: Any) -> None:
         """Bond coins again that are unbonding.
 
-        Raises: InvalidAddress, InvalidCoins, InvalidRequest, OperatorUnknown, UnbondingUnknown.
+        Raises: InvalidAddress, InvalidCoins, InvalidRequest, OperatorUnknown, UnbondingUnknown,
+            ExchangeRateZero.
         Emits: Delegated, UnbondingCancelled.
         """
         operator_addr = parse_operator_addr(msg.validator_address)
         amount = parse_bond(msg.amount)
-        self._get_operator_or_refuse(ctx, operator_addr)
+        self.get_operator_or_refuse(ctx, operator_addr)
         unbonding = self.storage.unbondings.get(ctx, (origin, operator_addr))
         if unbonding is None:
             raise UnbondingUnknown()
@@ -265,9 +287,9 @@ class StakingPallet(ConsensusSet):
         entry.balance = str(left)
         if left == 0:
             del unbonding.entries[matching[0]]
-        self._set_unbonding(ctx, origin, operator_addr, unbonding)
+        self.set_unbonding(ctx, origin, operator_addr, unbonding)
         self._bank.transfer(ctx, NOT_BONDED_ADDR, BONDED_ADDR, amount)
-        self._bond(ctx, origin, operator_addr, amount)
+        self.bond(ctx, origin, operator_addr, amount)
         ctx.emit(
             UnbondingCancelled(
                 validator=msg.validator_address,
@@ -279,20 +301,6 @@ class StakingPallet(ConsensusSet):
 
     # Steps of the calls
 
-    def _get_operator_or_refuse(self, ctx: Context, operator_addr: bytes) -> Any:
-        operator = self.storage.operators.get(ctx, operator_addr)
-        if operator is None:
-            raise OperatorUnknown()
-        return operator
-
-    def _get_own_tokens(self, ctx: Context, operator_addr: bytes) -> int:
-        operator = self.storage.operators.expect(ctx, operator_addr)
-        own = self.storage.delegations.get(ctx, (operator_addr, operator_addr))
-        if own is None:
-            return 0
-        shares, total = int(own.shares), int(operator.delegator_shares)
-        return compute_tokens(shares, int(operator.tokens), total)
-
     def _change_commission(self, ctx: Context, operator: Any, rate: int) -> None:
         rates = operator.commission.commission_rates
         changed_seconds = operator.commission.update_time.seconds
@@ -300,111 +308,44 @@ class StakingPallet(ConsensusSet):
         ensure(is_late_enough, CommissionChangedTooSoon)
         ensure(rate >= 0, CommissionNegative)
         ensure(rate <= int(rates.max_rate), CommissionAboveMaximum)
+        ensure(rate >= self.get_params(ctx).min_commission_rate, CommissionBelowMinimum)
         is_small = rate - int(rates.rate) <= int(rates.max_change_rate)
         ensure(is_small, CommissionChangeTooLarge)
         rates.rate = str(rate)
         operator.commission.update_time.CopyFrom(build_timestamp(ctx.block.time_ns))
 
-    def _bond(self, ctx: Context, delegator: bytes, operator_addr: bytes, amount: int) -> None:
-        """Give shares for coins that are in the bonded pool already."""
-        operator = self.storage.operators.expect(ctx, operator_addr)
-        tokens, total = int(operator.tokens), int(operator.delegator_shares)
-        shares = compute_shares(amount, tokens, total)
-        operator.tokens, operator.delegator_shares = str(tokens + amount), str(total + shares)
-        self.storage.operators.set(ctx, operator_addr, operator)
-        self.note_set_change(ctx)
-        delegation = self.storage.delegations.get(ctx, (delegator, operator_addr))
-        if delegation is None:
-            delegation = staking_pb2.Delegation(
-                delegator_address=encode_account(delegator),
-                validator_address=encode_operator(operator_addr),
-                shares="0",
-            )
-            self.storage.delegations_by_operator.add(ctx, (operator_addr, delegator))
-        delegation.shares = str(int(delegation.shares) + shares)
-        self.storage.delegations.set(ctx, (delegator, operator_addr), delegation)
-        ctx.emit(
-            Delegated(
-                validator=delegation.validator_address,
-                delegator=delegation.delegator_address,
-                amount=f"{amount}{BASE_DENOM}",
-                new_shares=str(shares),
-            )
-        )
-
     def _unbond(self, ctx: Context, delegator: bytes, operator_addr: bytes, amount: int) -> int:
         """Take shares worth `amount` away; returns the coins they are worth."""
-        operator = self._get_operator_or_refuse(ctx, operator_addr)
-        delegation = self.storage.delegations.get(ctx, (delegator, operator_addr))
-        if delegation is None:
-            raise DelegationUnknown()
-        tokens, total = int(operator.tokens), int(operator.delegator_shares)
-        held = int(delegation.shares)
-        shares = compute_shares(amount, tokens, total)
-        ensure(shares <= held, SharesInsufficient, f"{amount}{BASE_DENOM} is more than delegated")
-        returned = compute_tokens(shares, tokens, total)
-        operator.tokens, operator.delegator_shares = str(tokens - returned), str(total - shares)
-        self.note_set_change(ctx)
-        if held == shares:
-            self.storage.delegations.delete(ctx, (delegator, operator_addr))
-            self.storage.delegations_by_operator.remove(ctx, (operator_addr, delegator))
-        else:
-            delegation.shares = str(held - shares)
-            self.storage.delegations.set(ctx, (delegator, operator_addr), delegation)
-        if total == shares:
-            self.storage.operators.delete(ctx, operator_addr)
-            consensus_addr = parse_consensus_key(operator.consensus_pubkey)
-            self.storage.operators_by_key.delete(ctx, consensus_addr)
-            return returned
-        self.storage.operators.set(ctx, operator_addr, operator)
-        if delegator == operator_addr:
-            own_tokens = self._get_own_tokens(ctx, operator_addr)
+        returned = self.unbond(ctx, delegator, operator_addr, amount)
+        operator = self.storage.operators.get(ctx, operator_addr)
+        if operator is not None and delegator == operator_addr:
+            own_tokens = self.get_own_tokens(ctx, operator_addr)
             is_enough = own_tokens >= int(operator.min_self_delegation)
             ensure(is_enough, SelfDelegationBelowMinimum)
         return returned
 
-    def _add_unbonding(
-        self,
-        ctx: Context,
-        delegator: bytes,
-        operator_addr: bytes,
-        amount: int,
-        completion_ns: int,
-    ) -> None:
-        unbonding = self.storage.unbondings.get(ctx, (delegator, operator_addr))
-        if unbonding is None:
-            unbonding = staking_pb2.UnbondingDelegation(
-                delegator_address=encode_account(delegator),
-                validator_address=encode_operator(operator_addr),
-            )
-        max_entries = self.get_params(ctx).max_entries
-        ensure(len(unbonding.entries) < max_entries, UnbondingEntriesFull)
-        unbonding_id = self.storage.next_unbonding_id.get_or(ctx, 1)
-        self.storage.next_unbonding_id.set(ctx, unbonding_id + 1)
-        unbonding.entries.add(
-            creation_height=ctx.height,
-            completion_time=build_timestamp(completion_ns),
-            initial_balance=str(amount),
-            balance=str(amount),
-            unbonding_id=unbonding_id,
+    def set_jailed(self, ctx: Context, operator_addr: bytes, is_jailed: bool) -> None:
+        """Take an operator's weight away, or give it back. Nothing happens if it is gone."""
+        operator = self.storage.operators.get(ctx, operator_addr)
+        if operator is None or operator.jailed == is_jailed:
+            return
+        operator.jailed = is_jailed
+        operator.status = (
+            staking_pb2.BOND_STATUS_UNBONDING if is_jailed else staking_pb2.BOND_STATUS_BONDED
         )
-        self._set_unbonding(ctx, delegator, operator_addr, unbonding)
-        self.storage.unbonding_queue.add(ctx, (completion_ns, delegator, operator_addr))
-
-    def _set_unbonding(
-        self, ctx: Context, delegator: bytes, operator_addr: bytes, unbonding: Any
-    ) -> None:
-        if unbonding.entries:
-            self.storage.unbondings.set(ctx, (delegator, operator_addr), unbonding)
-            self.storage.unbondings_by_operator.add(ctx, (operator_addr, delegator))
+        operator.unbonding_height = ctx.height if is_jailed else 0
+        if is_jailed:
+            completion_ns = self.compute_completion_ns(ctx)
+            operator.unbonding_time.CopyFrom(build_timestamp(completion_ns))
         else:
-            self.storage.unbondings.delete(ctx, (delegator, operator_addr))
-            self.storage.unbondings_by_operator.remove(ctx, (operator_addr, delegator))
+            operator.ClearField("unbonding_time")
+        self.set_operator(ctx, operator_addr, operator)
 
     # Hooks
 
     def end_block(self, ctx: Context) -> None:
         self.process_mature_unbondings(ctx)
+        self.process_mature_redelegations(ctx)
 
     def process_mature_unbondings(self, ctx: Context) -> None:
         """Pay out what finished unbonding, oldest first, a bounded number a block.
@@ -433,7 +374,7 @@ class StakingPallet(ConsensusSet):
             validator_address=unbonding.validator_address,
             entries=later,
         )
-        self._set_unbonding(ctx, delegator, operator_addr, left)
+        self.set_unbonding(ctx, delegator, operator_addr, left)
         if amount:
             self._bank.transfer(ctx, NOT_BONDED_ADDR, delegator, amount)
             ctx.emit(
@@ -443,6 +384,42 @@ class StakingPallet(ConsensusSet):
                     amount=f"{amount}{BASE_DENOM}",
                 )
             )
+
+    def process_mature_redelegations(self, ctx: Context) -> None:
+        """Forget redelegations that no longer answer for the operator they came from.
+
+        Emits: RedelegationCompleted.
+        """
+        mature: list[tuple[int, tuple[bytes, bytes, bytes]]] = []
+        for queued in self.storage.redelegation_queue.iterate(ctx):
+            if queued[0] > ctx.block.time_ns or len(mature) == MAX_MATURE_PER_BLOCK:
+                break
+            mature.append(queued)
+        for queued in mature:
+            self.storage.redelegation_queue.remove(ctx, queued)
+            self._complete_redelegation(ctx, queued[1])
+
+    def _complete_redelegation(self, ctx: Context, key: tuple[bytes, bytes, bytes]) -> None:
+        redelegation = self.storage.redelegations.get(ctx, key)
+        if redelegation is None:
+            return
+        now_ns = ctx.block.time_ns
+        later = [e for e in redelegation.entries if get_entry_time_ns(e) > now_ns]
+        if len(later) == len(redelegation.entries):
+            return
+        del redelegation.entries[:]
+        redelegation.entries.extend(later)
+        if later:
+            self.storage.redelegations.set(ctx, key, redelegation)
+        else:
+            self.drop_redelegation(ctx, key)
+        ctx.emit(
+            RedelegationCompleted(
+                redelegation.validator_src_address,
+                redelegation.validator_dst_address,
+                redelegation.delegator_address,
+            )
+        )
 
     # Genesis and invariants
 

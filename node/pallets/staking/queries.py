@@ -42,6 +42,40 @@ class StakingQueries(Pallet[StakingSchema]):
 
     _bank: BalancesRead
 
+    # Capabilities
+
+    def get_bonded_stake(self, ctx: Context, operator_addr: bytes) -> int:
+        """Get the bonded stake of the operator an account owns in udsc, 0 if it has none.
+
+        A jailed operator's stake counts for nothing.
+        """
+        operator = self.storage.operators.get(ctx, operator_addr)
+        return 0 if operator is None or operator.jailed else int(operator.tokens)
+
+    def get_operator(self, ctx: Context, operator_addr: bytes) -> Any | None:
+        """Get the `Validator` an account owns, or None."""
+        return self.storage.operators.get(ctx, operator_addr)
+
+    def get_operator_by_key(self, ctx: Context, consensus_addr: bytes) -> bytes | None:
+        """Get who registered a consensus key; the operator itself may be gone."""
+        return self.storage.operators_by_key.get(ctx, consensus_addr)
+
+    def get_shares(self, ctx: Context, delegator: bytes, operator_addr: bytes) -> int:
+        """Get the shares of a delegation, 0 without one."""
+        delegation = self.storage.delegations.get(ctx, (delegator, operator_addr))
+        return 0 if delegation is None else int(delegation.shares)
+
+    def list_delegated_operators(self, ctx: Context, delegator: bytes) -> list[bytes]:
+        """List the operators an account has delegated to, by address."""
+        return [key[1] for key in self.storage.delegations.keys(ctx, (delegator,))]
+
+    def list_operator_shares(self, ctx: Context, operator_addr: bytes) -> list[tuple[bytes, int]]:
+        """List delegator and shares of an operator's delegations; for invariants."""
+        found = self.storage.delegations_by_operator.iterate(ctx, (operator_addr,))
+        return [(who, self.get_shares(ctx, who, operator_addr)) for _, who in found]
+
+    # Steps of the queries
+
     def _get_operator(self, ctx: Context, text: str) -> Any:
         operator = self.storage.operators.get(ctx, parse_operator(text))
         if operator is None:
@@ -145,6 +179,47 @@ class StakingQueries(Pallet[StakingSchema]):
         return query_pb2.QueryValidatorUnbondingDelegationsResponse(
             unbonding_responses=unbondings, pagination=page
         )
+
+    @query("Redelegations")
+    def query_redelegations(self, ctx: Context, request: Any) -> Any:
+        """Answer what an account redelegates, all or from or between operators."""
+        scope = (parse_query_addr(request.delegator_addr),)
+        source, target = request.src_validator_addr, request.dst_validator_addr
+        entries, page = paginate(
+            ctx,
+            self.storage.redelegations,
+            request.pagination,
+            scope,
+            keep=lambda _, found: (
+                source in ("", found.validator_src_address)
+                and target in ("", found.validator_dst_address)
+            ),
+        )
+        responses = [self._build_redelegation(ctx, redelegation) for _, redelegation in entries]
+        return query_pb2.QueryRedelegationsResponse(
+            redelegation_responses=responses, pagination=page
+        )
+
+    def _build_redelegation(self, ctx: Context, redelegation: Any) -> Any:
+        target = parse_operator(redelegation.validator_dst_address)
+        operator = self.storage.operators.get(ctx, target)
+        response = staking_pb2.RedelegationResponse(redelegation=redelegation)
+        for entry in redelegation.entries:
+            tokens = 0
+            if operator is not None:
+                total = int(operator.delegator_shares)
+                tokens = compute_tokens(int(entry.shares_dst), int(operator.tokens), total)
+            response.entries.add(redelegation_entry=entry, balance=str(tokens))
+        return response
+
+    @query("DelegatorValidator")
+    def query_delegator_validator(self, ctx: Context, request: Any) -> Any:
+        """Answer one operator an account has delegated to."""
+        key = (parse_query_addr(request.delegator_addr), parse_operator(request.validator_addr))
+        if not self.storage.delegations.has(ctx, key):
+            raise QueryNotFound("no delegation for (address, validator) tuple")
+        operator = self.storage.operators.expect(ctx, key[1])
+        return query_pb2.QueryDelegatorValidatorResponse(validator=operator)
 
     @query("DelegatorValidators")
     def query_delegator_validators(self, ctx: Context, request: Any) -> Any:

@@ -7,9 +7,10 @@ The judging of round r begins when it is settled at height T and runs beside rou
     end of R                                   the epoch
 
 The epoch runs integer Yuma over the revealed rows, with the bonded stake of now and the bonds of
-the epochs before. Emission is set aside for a run block by block while it trains or verifies, in
-equal parts over such runs; the epoch has what was set aside since the last one, and an equal part
-of the bounty over the rounds that are left. Both are split between owner, miners and validators.
+the epochs before. The runs' part of emission is set aside block by block while they train or
+verify, in equal parts over such runs; the epoch has what was set aside since the last one, and an
+equal part of the bounty over the rounds that are left. Both are split between owner, miners and
+validators.
 Nothing is minted before it is earned: the part of whoever earned nothing is never minted, and its
 bounty stays in escrow. Without any revealed judgement nobody is paid.
 
@@ -30,6 +31,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from node.pallets.bank.types import BalancesBurn, BalancesTransfer
+from node.pallets.distribution.types import OperatorPay
 from node.pallets.lineage.types import JudgementsWrite
 from node.pallets.mint.types import EmissionIssue
 from node.pallets.rounds.types import RoundsJudge
@@ -114,6 +116,7 @@ class WeightsPallet(Pallet[WeightsSchema]):
         lineage: takes what an epoch found.
         mint: emission.
         bank: pays and burns.
+        pay: pays validators, who share with those who delegated to them.
     """
 
     name = "weights"
@@ -149,6 +152,7 @@ class WeightsPallet(Pallet[WeightsSchema]):
         lineage: JudgementsWrite,
         mint: EmissionIssue,
         bank: WeightsBank,
+        pay: OperatorPay,
     ) -> None:
         super().__init__()
         self._runs = runs
@@ -156,6 +160,7 @@ class WeightsPallet(Pallet[WeightsSchema]):
         self._lineage = lineage
         self._mint = mint
         self._bank = bank
+        self._pay = pay
         self.module_addr = compute_module_address(WEIGHTS_MODULE)
 
     # Calls
@@ -288,10 +293,10 @@ class WeightsPallet(Pallet[WeightsSchema]):
             self.storage.halted.remove(ctx, run_id)
 
     def process_emission(self, ctx: Context, runs: list[Any]) -> None:
-        """Set this block's emission aside, in equal parts over the runs that train or verify."""
+        """Set this block's emission for runs aside, in equal parts over those that earn."""
         if not runs:
             return
-        part = self._mint.get_block_emission(ctx) // len(runs)
+        part = self._mint.get_runs_emission(ctx) // len(runs)
         for run in runs:
             entry = weights_pb2.PendingEmission(
                 run_id=run.id, amount_udsc=self._get_pending(ctx, run.id) + part
@@ -508,9 +513,13 @@ class WeightsPallet(Pallet[WeightsSchema]):
         for key, vesting in due:
             self.storage.vestings.delete(ctx, key)
             amount, coldkey = vesting.amount_udsc, vesting.coldkey
-            self._bank.transfer(ctx, self.module_addr, decode_account(coldkey), amount)
             seat = self._runs.get_participant(ctx, run_id, vesting.uid)
-            if seat is not None and seat.participant_id == vesting.participant_id:
+            is_seated = seat is not None and seat.participant_id == vesting.participant_id
+            if seat is not None and is_seated and seat.role == runs_pb2.ROLE_VALIDATOR:
+                self._pay.pay_operator(ctx, self.module_addr, decode_account(coldkey), amount)
+            else:
+                self._bank.transfer(ctx, self.module_addr, decode_account(coldkey), amount)
+            if is_seated:
                 self._runs.record_payment(ctx, run_id, vesting.uid, amount)
             ctx.emit(RewardPaid(run_id, round_index, vesting.uid, coldkey, amount))
 

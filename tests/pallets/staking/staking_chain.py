@@ -81,6 +81,22 @@ def build_undelegate(delegator: str, operator: str, amount: int) -> Any:
     )
 
 
+def build_redelegate(delegator: str, source: str, target: str, amount: int) -> Any:
+    return tx_pb2.MsgBeginRedelegate(
+        delegator_address=make_text_addr(delegator),
+        validator_src_address=make_operator_addr(source),
+        validator_dst_address=make_operator_addr(target),
+        amount=build_coin("udsc", amount),
+    )
+
+
+def skip_time(chain: Harness, seconds: int) -> None:
+    """Make the next block come so much later."""
+    chain.block_ns = seconds * 10**9
+    chain.next_block()
+    chain.block_ns = 10**9
+
+
 def get_stake(chain: Harness, operator: str) -> int:
     stake: int = chain.get_pallet("staking").get_bonded_stake(chain.ctx(), make_addr(operator))
     return stake

@@ -13,7 +13,8 @@ from proto.descent.weights.v1 import weights_pb2
 from tests.pallets.harness import make_text_addr
 from tests.pallets.training_chain import OWNER_UDSC, TrainingChain, build_spec, hash_text
 
-BLOCK_UDSC = 10**6
+BLOCK_UDSC = 9 * 10**5
+"""The part of a block's emission that is for runs."""
 VALIDATORS = ("validator-0", "validator-1", "validator-2")
 MISMATCH = weights_pb2.REASON_CODE_REPLAY_MISMATCH
 

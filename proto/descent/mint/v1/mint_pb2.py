@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x64\x65scent/mint/v1/mint.proto\x12\x0f\x64\x65scent.mint.v1\"@\n\x06Params\x12\x1d\n\x15initial_emission_udsc\x18\x01 \x01(\x04\x12\x17\n\x0fsupply_cap_udsc\x18\x02 \x01(\x04\"\x14\n\x12QueryParamsRequest\">\n\x13QueryParamsResponse\x12\'\n\x06params\x18\x01 \x01(\x0b\x32\x17.descent.mint.v1.Params\"\x16\n\x14QueryEmissionRequest\"_\n\x15QueryEmissionResponse\x12\x13\n\x0bissued_udsc\x18\x01 \x01(\x04\x12\x1b\n\x13\x62lock_emission_udsc\x18\x02 \x01(\x04\x12\x14\n\x0cnum_halvings\x18\x03 \x01(\r2\xb7\x01\n\x05Query\x12S\n\x06Params\x12#.descent.mint.v1.QueryParamsRequest\x1a$.descent.mint.v1.QueryParamsResponse\x12Y\n\x08\x45mission\x12%.descent.mint.v1.QueryEmissionRequest\x1a&.descent.mint.v1.QueryEmissionResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x64\x65scent/mint/v1/mint.proto\x12\x0f\x64\x65scent.mint.v1\"]\n\x06Params\x12\x1d\n\x15initial_emission_udsc\x18\x01 \x01(\x04\x12\x17\n\x0fsupply_cap_udsc\x18\x02 \x01(\x04\x12\x1b\n\x13\x63onsensus_share_ppm\x18\x03 \x01(\r\"\x14\n\x12QueryParamsRequest\">\n\x13QueryParamsResponse\x12\'\n\x06params\x18\x01 \x01(\x0b\x32\x17.descent.mint.v1.Params\"\x16\n\x14QueryEmissionRequest\"\x80\x01\n\x15QueryEmissionResponse\x12\x13\n\x0bissued_udsc\x18\x01 \x01(\x04\x12\x1b\n\x13\x62lock_emission_udsc\x18\x02 \x01(\x04\x12\x14\n\x0cnum_halvings\x18\x03 \x01(\r\x12\x1f\n\x17\x63onsensus_emission_udsc\x18\x04 \x01(\x04\x32\xb7\x01\n\x05Query\x12S\n\x06Params\x12#.descent.mint.v1.QueryParamsRequest\x1a$.descent.mint.v1.QueryParamsResponse\x12Y\n\x08\x45mission\x12%.descent.mint.v1.QueryEmissionRequest\x1a&.descent.mint.v1.QueryEmissionResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,15 +32,15 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'descent.mint.v1.mint_pb2', 
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PARAMS']._serialized_start=47
-  _globals['_PARAMS']._serialized_end=111
-  _globals['_QUERYPARAMSREQUEST']._serialized_start=113
-  _globals['_QUERYPARAMSREQUEST']._serialized_end=133
-  _globals['_QUERYPARAMSRESPONSE']._serialized_start=135
-  _globals['_QUERYPARAMSRESPONSE']._serialized_end=197
-  _globals['_QUERYEMISSIONREQUEST']._serialized_start=199
-  _globals['_QUERYEMISSIONREQUEST']._serialized_end=221
-  _globals['_QUERYEMISSIONRESPONSE']._serialized_start=223
-  _globals['_QUERYEMISSIONRESPONSE']._serialized_end=318
-  _globals['_QUERY']._serialized_start=321
-  _globals['_QUERY']._serialized_end=504
+  _globals['_PARAMS']._serialized_end=140
+  _globals['_QUERYPARAMSREQUEST']._serialized_start=142
+  _globals['_QUERYPARAMSREQUEST']._serialized_end=162
+  _globals['_QUERYPARAMSRESPONSE']._serialized_start=164
+  _globals['_QUERYPARAMSRESPONSE']._serialized_end=226
+  _globals['_QUERYEMISSIONREQUEST']._serialized_start=228
+  _globals['_QUERYEMISSIONREQUEST']._serialized_end=250
+  _globals['_QUERYEMISSIONRESPONSE']._serialized_start=253
+  _globals['_QUERYEMISSIONRESPONSE']._serialized_end=381
+  _globals['_QUERY']._serialized_start=384
+  _globals['_QUERY']._serialized_end=567
 # @@protoc_insertion_point(module_scope)

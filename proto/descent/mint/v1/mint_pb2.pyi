@@ -5,12 +5,14 @@ from typing import ClassVar as _ClassVar, Mapping as _Mapping, Optional as _Opti
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Params(_message.Message):
-    __slots__ = ("initial_emission_udsc", "supply_cap_udsc")
+    __slots__ = ("initial_emission_udsc", "supply_cap_udsc", "consensus_share_ppm")
     INITIAL_EMISSION_UDSC_FIELD_NUMBER: _ClassVar[int]
     SUPPLY_CAP_UDSC_FIELD_NUMBER: _ClassVar[int]
+    CONSENSUS_SHARE_PPM_FIELD_NUMBER: _ClassVar[int]
     initial_emission_udsc: int
     supply_cap_udsc: int
-    def __init__(self, initial_emission_udsc: _Optional[int] = ..., supply_cap_udsc: _Optional[int] = ...) -> None: ...
+    consensus_share_ppm: int
+    def __init__(self, initial_emission_udsc: _Optional[int] = ..., supply_cap_udsc: _Optional[int] = ..., consensus_share_ppm: _Optional[int] = ...) -> None: ...
 
 class QueryParamsRequest(_message.Message):
     __slots__ = ()
@@ -27,11 +29,13 @@ class QueryEmissionRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class QueryEmissionResponse(_message.Message):
-    __slots__ = ("issued_udsc", "block_emission_udsc", "num_halvings")
+    __slots__ = ("issued_udsc", "block_emission_udsc", "num_halvings", "consensus_emission_udsc")
     ISSUED_UDSC_FIELD_NUMBER: _ClassVar[int]
     BLOCK_EMISSION_UDSC_FIELD_NUMBER: _ClassVar[int]
     NUM_HALVINGS_FIELD_NUMBER: _ClassVar[int]
+    CONSENSUS_EMISSION_UDSC_FIELD_NUMBER: _ClassVar[int]
     issued_udsc: int
     block_emission_udsc: int
     num_halvings: int
-    def __init__(self, issued_udsc: _Optional[int] = ..., block_emission_udsc: _Optional[int] = ..., num_halvings: _Optional[int] = ...) -> None: ...
+    consensus_emission_udsc: int
+    def __init__(self, issued_udsc: _Optional[int] = ..., block_emission_udsc: _Optional[int] = ..., num_halvings: _Optional[int] = ..., consensus_emission_udsc: _Optional[int] = ...) -> None: ...
