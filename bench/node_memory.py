@@ -26,7 +26,7 @@ LIMITS_MIB = {"node": 200, "all": 450}
 async def run_load(node: LiveNode, num_blocks: int, rate: float) -> dict[str, Any]:
     """Send and ask until so many blocks have passed."""
     senders = fund_senders(node, 100)
-    samples = [node.measure_memory()]
+    samples, anonymous = [node.measure_memory()], [node.measure_anonymous()]
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(ChainClient.connect(node.grpc))
         send = await open_grpc(node, stack)
@@ -44,11 +44,13 @@ async def run_load(node: LiveNode, num_blocks: int, rate: float) -> dict[str, An
             height = look.height
             await asyncio.sleep(max(0.0, started + num_sent / rate - time.monotonic()))
         samples.append(node.measure_memory())
+        anonymous.append(node.measure_anonymous())
         grown = measure_disk(node.home) - disk
     return {
         "blocks": height - first,
         "txs": num_sent,
         "memory_mib": samples,
+        "anonymous_mib": anonymous,
         "limits_mib": LIMITS_MIB,
         "is_within": all(samples[-1][name] <= limit for name, limit in LIMITS_MIB.items()),
         "disk_mib_per_1000_blocks": round(grown / 2**20 * 1000 / (height - first), 1),

@@ -6,6 +6,7 @@ soon, because pages freed meanwhile cannot be used again before that.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from types import TracebackType
 
@@ -59,8 +60,9 @@ class VersionRecord:
         return b"".join(parts)
 
     @staticmethod
+    @lru_cache(maxsize=64)
     def decode(data: bytes) -> "VersionRecord":
-        """Decode `encode`'s bytes.
+        """Decode `encode`'s bytes. Every view of a version needs it: the newest are remembered.
 
         Raises:
             StoreCorrupt: the app hash is not that of the roots.
