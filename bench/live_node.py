@@ -53,7 +53,7 @@ class LiveNode:
         return {name: round(value, 1) for name, value in found.items()}
 
     def measure_anonymous(self) -> dict[str, float]:
-        """Measure what is not pages of files, MiB: the database is mapped and counts as resident."""
+        """Measure what is not pages of files, MiB; the mapped database counts as resident."""
         node = psutil.Process(self.process.pid)
         found = {"node": read_anonymous(node.pid)}
         for child in node.children(recursive=True):

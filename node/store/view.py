@@ -112,7 +112,6 @@ class StateView:
             self._txn.abort()
             raise
         self._values = self._txn.cursor(db=database.tables[b"values"])
-        self._nodes = NodeCache(self.read_node)
 
     def __enter__(self) -> "StateView":
         return self
@@ -233,9 +232,9 @@ class StateView:
         if entry is None:
             raise StoreUnknown(f"there is no store {store!r} at version {self.version}")
         key_hash = sha256(key).digest()
-        tree = prove_place(
-            self._nodes.load, entry.store_id, entry.node_version, entry.root, key_hash
-        )
+        # Not kept: a view that refers to itself holds its place among LMDB's readers after `close`.
+        nodes = NodeCache(self.read_node)
+        tree = prove_place(nodes.load, entry.store_id, entry.node_version, entry.root, key_hash)
         index = sorted(roots).index(store)
         path = merkle_path(_hash_stores(roots), index)
         return Proof(tree, entry.root, index, len(roots), path)

@@ -1,5 +1,6 @@
 """What can happen to the files: crash, damage, full disk, two writers, readers beside them."""
 
+import gc
 import os
 import random
 import resource
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from node.store.environment import NUM_READERS_MAX
 from node.store.errors import (
     KeyTooLong,
     StoreBusy,
@@ -210,3 +212,19 @@ def test_invalid_misuse(tmp_path: Path) -> None:
                 reader.stage(6, {})
     with StateStore.open(tmp_path, readonly=True), pytest.raises(StoreBusy):
         StateStore.open(tmp_path)
+
+
+def test_closed_views_leave_no_readers(tmp_path: Path) -> None:
+    """More views than LMDB has places for readers, with nobody collecting cycles."""
+    with StateStore.open(tmp_path) as store:
+        store.stage(1, {"bank": {b"a": b"1"}})
+        store.commit()
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(NUM_READERS_MAX + 200):
+                with store.view() as view:
+                    assert view.get("bank", b"a") == b"1"
+                    view.prove("bank", b"a")
+        finally:
+            gc.enable()
