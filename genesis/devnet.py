@@ -7,6 +7,7 @@ node i of a devnet belongs to validator-i, the others score without running a no
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
@@ -36,10 +37,24 @@ OWNER_UDSC = 10_000 * 10**6
 VALIDATOR_UDSC = 11_000 * 10**6
 MINER_UDSC = 100 * 10**6
 SELF_BOND_UDSC = 1_000 * 10**6
+
+
+def encode_fraction(ppm: int) -> str:
+    """Encode a fraction as slashing's parameters have it in JSON."""
+    return base64.b64encode(str(ppm * 10**12).encode()).decode()
+
+
 DEVNET_PARAMS: dict[str, dict[str, Any]] = {
     "staking": {"unbonding_time": "60s", "max_validators": 100, "max_entries": 7},
+    "slashing": {
+        "signed_blocks_window": "1000",
+        "min_signed_per_window": encode_fraction(50_000),
+        "downtime_jail_duration": "60s",
+        "slash_fraction_double_sign": encode_fraction(50_000),
+        "slash_fraction_downtime": encode_fraction(1_000),
+    },
 }
-"""Unbonding takes a minute, so that it can be watched."""
+"""Unbonding and jail take a minute, so that they can be watched; a node may be away for long."""
 
 
 @dataclass(frozen=True)

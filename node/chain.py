@@ -13,6 +13,7 @@ from node.pallets.lineage.pallet import LineagePallet
 from node.pallets.mint.pallet import MintPallet
 from node.pallets.rounds.pallet import RoundsPallet
 from node.pallets.runs.pallet import RunsPallet
+from node.pallets.slashing.pallet import SlashingPallet
 from node.pallets.staking.pallet import StakingPallet
 from node.pallets.weights.pallet import WeightsPallet
 from node.runtime.application import Application, StateStoreLike, VoteExtender
@@ -43,6 +44,7 @@ class Chain:
     mint: MintPallet
     staking: StakingPallet
     distribution: DistributionPallet
+    slashing: SlashingPallet
     lineage: LineagePallet
     runs: RunsPallet
     rounds: RoundsPallet
@@ -75,13 +77,15 @@ def build_chain() -> Chain:
     mint = MintPallet(bank)
     staking = StakingPallet(bank, beacon)
     distribution = DistributionPallet(accounts, bank, staking, mint)
+    slashing = SlashingPallet(staking, consensus)
     staking.add_listener(distribution)
+    staking.add_listener(slashing)
     lineage = LineagePallet()
     runs = RunsPallet(bank, staking, lineage)
     rounds = RoundsPallet(runs, beacon, lineage)
     weights = WeightsPallet(runs, rounds, lineage, mint, bank, distribution)
     runs.add_listener(rounds)
     runs.add_listener(weights)
-    base = (consensus, beacon, accounts, bank, mint, staking, distribution)
+    base = (consensus, beacon, accounts, bank, mint, staking, distribution, slashing)
     runtime = Runtime((*base, lineage, runs, rounds, weights))
     return Chain(runtime, *base, lineage, runs, rounds, weights)

@@ -17,9 +17,10 @@ from typing import Any, Protocol
 from cosmos.base.abci.v1beta1 import abci_pb2 as cosmos_abci
 from tendermint.abci import types_pb2 as abci
 from tendermint.crypto import keys_pb2
+from tendermint.types import validator_pb2
 
 from node.runtime.ante import AccountsAccess, AnteHandler, FeeTransfer, Mode
-from node.runtime.context import NANOS_PER_SECOND, BlockInfo, Context
+from node.runtime.context import NANOS_PER_SECOND, BlockInfo, CommitVote, Context, Misbehaviour
 from node.runtime.errors import ChainError, InvariantBroken, QueryError
 from node.runtime.events import build_abci_event
 from node.runtime.executor import TxExecutor, TxOutcome
@@ -232,7 +233,10 @@ class Application:
         Raises: any exception that is no refusal; the node must stop.
         """
         block = replace(
-            make_block(self.last_block.chain_id, request), previous_app_hash=self.store.app_hash
+            make_block(self.last_block.chain_id, request),
+            previous_app_hash=self.store.app_hash,
+            votes=list_votes(request.decided_last_commit),
+            misbehaviours=list_misbehaviours(request.misbehavior),
         )
         state = Overlay(self._get_base())
         ctx = Context(state, block)
@@ -354,6 +358,28 @@ def make_block(chain_id: str, request: Any) -> BlockInfo:
         height=request.height,
         time_ns=get_time_ns(request.time),
         proposer_addr=request.proposer_address,
+    )
+
+
+def list_votes(commit: Any) -> tuple[CommitVote, ...]:
+    """List the votes of a `CommitInfo`; one for nothing counts as a vote."""
+    return tuple(
+        CommitVote(
+            vote.validator.address,
+            vote.validator.power,
+            vote.block_id_flag != validator_pb2.BLOCK_ID_FLAG_ABSENT,
+        )
+        for vote in commit.votes
+    )
+
+
+def list_misbehaviours(found: Any) -> tuple[Misbehaviour, ...]:
+    """List the `Misbehavior`s of a block."""
+    return tuple(
+        Misbehaviour(
+            item.validator.address, item.validator.power, item.height, get_time_ns(item.time)
+        )
+        for item in found
     )
 
 

@@ -14,6 +14,25 @@ NANOS_PER_SECOND = 1_000_000_000
 
 
 @dataclass(frozen=True)
+class CommitVote:
+    """Whether a member of the consensus set voted for the block before, as the engine saw it."""
+
+    consensus_addr: bytes
+    power: int
+    has_signed: bool
+
+
+@dataclass(frozen=True)
+class Misbehaviour:
+    """A member of the consensus set was caught signing what contradicts itself at `height`."""
+
+    consensus_addr: bytes
+    power: int
+    height: int
+    time_ns: int
+
+
+@dataclass(frozen=True)
 class BlockInfo:
     """The block being executed. `time_ns` is block time in nanoseconds since 1970.
 
@@ -24,7 +43,8 @@ class BlockInfo:
     height: int
     time_ns: int
     proposer_addr: bytes = b""
-    last_commit_addrs: tuple[bytes, ...] = ()
+    votes: tuple[CommitVote, ...] = ()
+    misbehaviours: tuple[Misbehaviour, ...] = ()
     previous_app_hash: bytes = b""
 
     @property

@@ -85,6 +85,8 @@ class Harness:
         self.block = BlockInfo(CHAIN_ID, 0, START_TIME_NS)
         self.block_events: list[Event] = []
         self.check_is_on = True
+        self.block_fields: dict[str, Any] = {}
+        """Further fields of the blocks to come, e.g. their votes."""
         self.set_changes: dict[bytes, int] = {}
         self.runtime.import_genesis(self.ctx(), dict(genesis or {}))
         self.block = replace(self.block, height=1, time_ns=START_TIME_NS + block_ns)
@@ -146,7 +148,10 @@ class Harness:
             events += ctx.events
             self.check_invariants()
             self.block = replace(
-                self.block, height=self.height + 1, time_ns=self.block.time_ns + self.block_ns
+                self.block,
+                height=self.height + 1,
+                time_ns=self.block.time_ns + self.block_ns,
+                **self.block_fields,
             )
             ctx = self.ctx()
             self.runtime.begin_block(ctx)

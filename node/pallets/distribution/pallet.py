@@ -166,6 +166,11 @@ class DistributionPallet(DistributionQueries):
         elif before == 0 and rewards.ratio:
             self.storage.starts.set(ctx, key, DelegatorStart(rewards.ratio))
 
+    def on_operator_created(
+        self, ctx: Context, operator_addr: bytes, consensus_addr: bytes
+    ) -> None:
+        """Nothing: it earns from now on."""
+
     def on_operator_removed(self, ctx: Context, operator_addr: bytes) -> None:
         """Pay the commission out; what is left of fractions goes to the community."""
         self._pay_commission(ctx, operator_addr)

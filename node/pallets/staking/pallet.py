@@ -150,6 +150,8 @@ class StakingPallet(ConsensusSet):
         self.storage.operators_by_key.set(ctx, consensus_addr, origin)
         self._bank.transfer(ctx, origin, BONDED_ADDR, amount)
         self.bond(ctx, origin, origin, amount)
+        for listener in self._listeners:
+            listener.on_operator_created(ctx, origin, consensus_addr)
         ctx.emit(OperatorCreated(operator.operator_address, f"{amount}{BASE_DENOM}"))
 
     @call(1, tx_pb2.MsgEditValidator, tx_pb2.MsgEditValidatorResponse, signer="validator_address")
@@ -323,6 +325,10 @@ class StakingPallet(ConsensusSet):
             is_enough = own_tokens >= int(operator.min_self_delegation)
             ensure(is_enough, SelfDelegationBelowMinimum)
         return returned
+
+    def get_consensus_addr(self, operator: Any) -> bytes:
+        """Get the consensus address of an operator's key."""
+        return parse_consensus_key(operator.consensus_pubkey)
 
     def set_jailed(self, ctx: Context, operator_addr: bytes, is_jailed: bool) -> None:
         """Take an operator's weight away, or give it back. Nothing happens if it is gone."""

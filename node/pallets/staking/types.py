@@ -248,6 +248,11 @@ class StakingListener(Protocol):
     ) -> None:
         """Called before shares of a delegation change, with what they are and will be."""
 
+    def on_operator_created(
+        self, ctx: Context, operator_addr: bytes, consensus_addr: bytes
+    ) -> None:
+        """Called when an operator has registered and bonded."""
+
     def on_operator_removed(self, ctx: Context, operator_addr: bytes) -> None:
         """Called when the last share of an operator is gone."""
 
@@ -272,6 +277,8 @@ class OperatorsSlash(OperatorsRead, Protocol):
     """Punish operators."""
 
     def get_operator_by_key(self, ctx: Context, consensus_addr: bytes) -> bytes | None: ...
+
+    def get_consensus_addr(self, operator: Any) -> bytes: ...
 
     def get_own_tokens(self, ctx: Context, operator_addr: bytes) -> int: ...
 
