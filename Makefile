@@ -5,10 +5,11 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 ARGS ?=
 
-.PHONY: help devnet test lint bench cometbft soak proto clean
+.PHONY: help native devnet test lint bench cometbft soak proto clean
 
 help:
 	@echo "make devnet [ARGS=...]  set up, then run node + owner + 3 miners + 2 validators here"
+	@echo "make native             compile the exact kernels"
 	@echo "make test [ARGS=...]    the test suite"
 	@echo "make lint               format, lint and type checks"
 	@echo "make bench              measure; prints JSON"
@@ -29,10 +30,14 @@ $(STAMP): requirements.lock pyproject.toml
 	fi
 	@touch $(STAMP)
 
-devnet: $(STAMP)
+# The exact kernels; where they cannot be built, torch computes the same bits and says so.
+native: $(STAMP)
+	@$(BIN)/python -m exact.native.build
+
+devnet: native
 	$(BIN)/descent devnet up $(ARGS)
 
-test: $(STAMP)
+test: native
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(STAMP)
@@ -40,13 +45,13 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(STAMP)
+bench: native
 	$(BIN)/python -m bench $(ARGS)
 
 cometbft: $(STAMP)
 	$(BIN)/python -m node.engine.comet.build
 
-soak: $(STAMP)
+soak: native
 	$(BIN)/python -m pytest -m soak $(ARGS)
 
 proto: $(STAMP)

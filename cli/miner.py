@@ -23,7 +23,7 @@ async def run(
     port_offset: Annotated[
         int | None, typer.Option(help="Added to the default port; the devnet's without it.", min=0)
     ] = None,
-    backend: Annotated[str, typer.Option(help="torch or numpy.")] = "torch",
+    backend: Annotated[str, typer.Option(help="auto, native, torch or numpy.")] = "auto",
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     dataset: Annotated[Path | None, typer.Option(help="Folder with the run's text.")] = None,
     max_burn: Annotated[str, typer.Option(help="Most to pay for a seat.")] = "10DSC",

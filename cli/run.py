@@ -184,7 +184,9 @@ async def sample(
         int | None,
         typer.Option("--checkpoint", min=0, metavar="ROUND", help="The newest without it."),
     ] = None,
-    backend: Annotated[str, typer.Option("--backend", help="torch or numpy.")] = "torch",
+    backend: Annotated[
+        str, typer.Option("--backend", help="auto, native, torch or numpy.")
+    ] = "auto",
 ) -> Any:
     """Let a checkpoint write text; the same bytes on every machine."""
     import asyncio

@@ -106,7 +106,7 @@ def generate(
     params: state.State,
     prompt: bytes,
     draw: Draw,
-    backend: str = "torch",
+    backend: str = "auto",
 ) -> bytes:
     """Continue a prompt; returns the added bytes, the same on every machine.
 
@@ -119,7 +119,7 @@ def generate(
             program, params, prompt, draw.num_tokens, draw.seed, draw.top_k
         )
     except ExactError as error:
-        hint = "--backend numpy needs no torch" if backend == "torch" else ""
+        hint = "--backend numpy needs no torch" if backend != "numpy" else ""
         raise CommandFailed(str(error), hint=hint) from error
 
 

@@ -7,6 +7,7 @@ device that rounds anything differently is told at which step.
 
 import numpy as np
 
+from exact.backends import AUTO, load_backend, tell_fallback
 from exact.backends.base import Backend
 from exact.config import ModelConfig, OptimiserConfig, to_float32
 from exact.counter import compute_words, derive_key
@@ -101,3 +102,25 @@ def ensure_faithful(backend: Backend) -> bytes:
             f"backend {backend.name} on this device computes other losses than the golden ones"
         )
     return compute_trace_root([bytes.fromhex(root) for root in roots])
+
+
+def load_faithful_backend(name: str = AUTO, device: str = "cpu") -> Backend:
+    """Load a backend that reproduces the golden trace.
+
+    Args:
+        name: as for `load_backend`; "auto" takes the native library if it is faithful, else torch,
+            and logs why.
+        device: a torch device, for example "cpu" or "cuda".
+
+    Raises:
+        UnfaithfulDevice: none does.
+    """
+    if name == AUTO and device == "cpu":
+        try:
+            return load_faithful_backend("native")
+        except UnfaithfulDevice as error:
+            tell_fallback(error)
+            name = "torch"
+    backend = load_backend(name, device)
+    ensure_faithful(backend)
+    return backend

@@ -18,9 +18,8 @@ from chain_client.client import ChainClient
 from chain_client.errors import NotFound
 from chain_client.keys import Key
 from exact.addresses import DatasetSource
-from exact.backends import load_backend
 from exact.data.weights import find_weights
-from exact.probe import ensure_faithful
+from exact.probe import load_faithful_backend
 from miner.dataset import obtain_dataset
 from miner.follower import RunFollower
 from miner.setup import RunSetup
@@ -45,7 +44,7 @@ class ParticipantSettings:
         host: address to serve at and to put on chain.
         port: to serve at; 0 means FIRST_PORT + port_offset + uid.
         port_offset: added to the default port.
-        backend: "torch" or "numpy".
+        backend: "native", "torch" or "numpy"; "auto" is the fastest that is faithful.
         device: "cpu" or "cuda".
         dataset_dir: text of one's own in place of the default corpus, or None.
         max_burn_udsc: highest registration price to pay.
@@ -58,7 +57,7 @@ class ParticipantSettings:
     host: str = "127.0.0.1"
     port: int = 0
     port_offset: int = 0
-    backend: str = "torch"
+    backend: str = "auto"
     device: str = "cpu"
     dataset_dir: Path | None = None
     max_burn_udsc: int = 10_000_000
@@ -84,11 +83,11 @@ async def open_seat(
         TxRefused: the chain does not let this key in; the text says why.
     """
     loading = asyncio.create_task(
-        asyncio.to_thread(load_backend, settings.backend, device=settings.device)
+        asyncio.to_thread(load_faithful_backend, settings.backend, device=settings.device)
     )
     run = await wait_for_run(client, settings.run_id)
     backend = await loading
-    await asyncio.to_thread(ensure_faithful, backend)
+    log.info("computes", backend=backend.description)
     store = ParticipantStore(settings.home / f"run-{settings.run_id}")
     blobs = BlobClient(store.blobs)
     members = await client.get_participants(settings.run_id)

@@ -7,7 +7,7 @@ from pathlib import Path
 from chain_client.blob.client import BlobClient
 from chain_client.blob.errors import BlobError
 from chain_client.client import ChainClient
-from exact.backends import load_backend
+from exact.backends import AUTO, load_backend
 from exact.codec import PayloadError
 from miner.dataset import obtain_dataset
 from miner.follower import RunFollower
@@ -45,7 +45,7 @@ async def open_reader(
         blobs,
         [member.endpoint for member in members if member.endpoint],
     )
-    setup = RunSetup.create(run, dataset, await asyncio.to_thread(load_backend, "torch"))
+    setup = RunSetup.create(run, dataset, await asyncio.to_thread(load_backend, AUTO))
     follower = RunFollower(client, setup, store, blobs)
     await follower.refresh_participants()
     return follower

@@ -6,23 +6,36 @@ torch_backend.py   fast twin on CPU and CUDA
 native_backend.py  fastest on a CPU, by the C library of exact/native; needs no torch
 """
 
+import logging
+
 from exact.backends.base import Backend
 from exact.errors import UnfaithfulDevice
 
-__all__ = ["Backend", "load_backend"]
+__all__ = ["AUTO", "Backend", "load_backend", "tell_fallback"]
+
+AUTO = "auto"
+
+_log = logging.getLogger(__name__)
 
 
 def load_backend(name: str, device: str = "cpu") -> Backend:
     """Load a backend; torch is imported only when asked for.
 
     Args:
-        name: "numpy", "torch" or "native".
+        name: "numpy", "torch" or "native"; "auto" is native on a CPU if it loads, else torch.
         device: a torch device, for example "cpu" or "cuda".
 
     Raises:
         UnfaithfulDevice: unknown backend, no torch, no native library, or the device fails the
             exactness self-test.
     """
+    if name == AUTO and device == "cpu":
+        try:
+            return load_backend("native")
+        except UnfaithfulDevice as error:
+            tell_fallback(error)
+    if name == AUTO:
+        name = "torch"
     if name == "native":
         if device != "cpu":
             raise UnfaithfulDevice(f"the native backend is for cpu, not {device!r}")
@@ -40,3 +53,8 @@ def load_backend(name: str, device: str = "cpu") -> Backend:
             raise UnfaithfulDevice("torch is not installed; install the train extra") from error
         return TorchBackend(device)
     raise UnfaithfulDevice(f"unknown backend {name!r}")
+
+
+def tell_fallback(error: UnfaithfulDevice) -> None:
+    """Say why torch computes instead of the native library."""
+    _log.warning("no native kernels, torch computes the same bits, slowly: %s", error)

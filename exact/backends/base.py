@@ -35,7 +35,7 @@ class Backend(ABC):
     """Executes programs. One instance serves one thread at a time.
 
     Attributes:
-        name: "numpy" or "torch".
+        name: "numpy", "torch" or "native".
         losses: float32 [steps], mean loss in nats of each step of the last `train_interval`.
         largest_exact_dot: largest magnitude of an integer dot product that it computes exactly.
     """
@@ -47,6 +47,11 @@ class Backend(ABC):
         """Prepare an executor without losses."""
         self.losses = np.zeros(0, np.float32)
         self._last_uses: dict[int, tuple[Sequence[Op], list[list[str]]]] = {}
+
+    @property
+    def description(self) -> str:
+        """What computes, for logs."""
+        return self.name
 
     # --------------------------------------------------------------------------- what callers use
     def train_interval(self, program: Program, state: State, batches: np.ndarray) -> State:

@@ -53,6 +53,11 @@ class NativeBackend(Backend):
         self._arena = Arena()
         self._plans: dict[Any, tuple[Program, Sequence[Op], Plan]] = {}
 
+    @property
+    def description(self) -> str:
+        """The path that computes."""
+        return f"{self.name} {self.choice.path_name}"
+
     def get_context(self) -> Context:
         """Return the context with the number of threads that is wanted now."""
         num_threads = self._num_threads or choose_num_threads()

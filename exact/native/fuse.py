@@ -80,9 +80,8 @@ def _fuse_relu(items: OpList, index: int, op: Op) -> None:
         for position, key in enumerate((FUSED_RELU_A, FUSED_RELU_B)):
             attributes[key] = product.inputs[position] == name
         inputs = tuple(op.inputs[0] if n == name else n for n in product.inputs)
-        items.ops[reader] = Op("matmul", inputs, product.outputs, attributes)
-    items.ops[index] = None
-    items.reindex()
+        items.put(reader, Op("matmul", inputs, product.outputs, attributes))
+    items.put(index, None)
 
 
 def _is_open_product(items: OpList, index: int | None, reader: int) -> bool:

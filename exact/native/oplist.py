@@ -19,7 +19,10 @@ class OpList:
         """Index a list."""
         self.ops: list[Op | None] = list(ops)
         self.keep = keep
-        self.reindex()
+        self.writer: dict[str, int] = {}
+        self.readers: dict[str, list[int]] = {}
+        for index, item in enumerate(ops):
+            self._add(index, item)
 
     def get(self, index: int) -> Op:
         """Return an operation that is there."""
@@ -27,18 +30,25 @@ class OpList:
         assert op is not None, "a removed operation"
         return op
 
-    def reindex(self) -> None:
-        """Find readers and writers again."""
-        self.writer: dict[str, int] = {}
-        self.readers: dict[str, list[int]] = {}
-        for index, op in enumerate(self.ops):
-            if op is None:
-                continue
-            for name in op.inputs:
-                self.readers.setdefault(name, []).append(index)
-            for name in op.outputs:
-                if name:
-                    self.writer[name] = index
+    def put(self, index: int, op: Op | None) -> None:
+        """Put an operation in the place of another, or remove it."""
+        old = self.ops[index]
+        if old is not None:
+            for name in old.inputs:
+                self.readers[name].remove(index)
+            for name in old.outputs:
+                if self.writer.get(name) == index:
+                    del self.writer[name]
+        self.ops[index] = op
+        if op is not None:
+            self._add(index, op)
+
+    def _add(self, index: int, op: Op) -> None:
+        for name in op.inputs:
+            self.readers.setdefault(name, []).append(index)
+        for name in op.outputs:
+            if name:
+                self.writer[name] = index
 
     def get_writer(self, name: str, kind: str) -> int | None:
         """Return the index of the operation that writes a name, if it is of a kind."""
@@ -64,6 +74,5 @@ class OpList:
     def replace(self, members: Sequence[int], at: int, op: Op) -> None:
         """Put one operation in the place of several."""
         for index in members:
-            self.ops[index] = None
-        self.ops[at] = op
-        self.reindex()
+            self.put(index, None)
+        self.put(at, op)

@@ -4,6 +4,7 @@ memory. A step is then one call of the library.
 Operations the library does not have are computed by the definition, between calls.
 """
 
+import bisect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -84,7 +85,9 @@ class Plan:
         self._slots: list[str | np.ndarray] = []
         self._slot_index: dict[object, int] = {}
         self._constants: list[tuple[Constants, np.ndarray]] = []
+        # An output that took an input's memory -> that input, which was dead by then.
         self._alias: dict[str, str] = {}
+        self._passed_on: set[str] = set()
         self._offsets: dict[str, int] = {}
         fused = fuse(ops, keep, program.model.head_dim)
         self._steps = [_Step(op, self._lower(op), []) for op in fused]
@@ -128,8 +131,9 @@ class Plan:
                     continue
                 if not self._overwrite(step, output, taken) and output not in self._keep:
                     self._offsets[output] = holes.take(self._count_bytes(output))
-            for owner in sorted({self._resolve(name) for name in step.dead}):
-                if owner in self._offsets and not self._is_needed(owner, step):
+            for name in step.dead:
+                owner = self._resolve(name)
+                if name not in self._passed_on and owner in self._offsets:
                     holes.give(self._offsets[owner], self._count_bytes(owner))
         return holes.end
 
@@ -147,20 +151,9 @@ class Plan:
             if not is_ours and (owner not in self._inputs or owner not in self._donated):
                 continue
             self._alias[output] = source
+            self._passed_on.add(source)
             taken.add(source)
             return True
-        return False
-
-    def _is_needed(self, owner: str, step: _Step) -> bool:
-        """Whether a name that shares the owner's memory lives on after a step."""
-        index = self._steps.index(step)
-        for other in self._alias:
-            if self._resolve(other) != owner:
-                continue
-            if other in step.op.outputs and other not in step.dead:
-                return True
-            if any(other in s.op.inputs for s in self._steps[index + 1 :]):
-                return True
         return False
 
     def _count_bytes(self, name: str) -> int:
@@ -329,11 +322,12 @@ class _Holes:
         return offset
 
     def give(self, offset: int, size: int) -> None:
-        self._holes = sorted([*self._holes, (offset, size)])
-        merged: list[tuple[int, int]] = []
-        for begin, length in self._holes:
-            if merged and sum(merged[-1]) == begin:
-                merged[-1] = (merged[-1][0], merged[-1][1] + length)
-            else:
-                merged.append((begin, length))
-        self._holes = [hole for hole in merged if hole[1]]
+        if not size:
+            return
+        index = bisect.bisect(self._holes, (offset, size))
+        self._holes.insert(index, (offset, size))
+        for left in (index, index - 1):
+            if 0 <= left < len(self._holes) - 1:
+                (begin, length), (after, more) = self._holes[left : left + 2]
+                if begin + length == after:
+                    self._holes[left : left + 2] = [(begin, length + more)]

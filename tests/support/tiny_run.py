@@ -42,7 +42,7 @@ def make_setup(folder: Path) -> RunSetup:
     spec.data.num_heldout_bytes = len(dataset.heldout)
     spec.work.interval_steps = 2
     run = runs_pb2.Run(id=RUN_ID, spec=spec.SerializeToString(deterministic=True))
-    return RunSetup.create(run, dataset, load_backend("torch"))
+    return RunSetup.create(run, dataset, load_backend("auto"))
 
 
 def make_round(index: int = 0) -> rounds_pb2.Round:
