@@ -10,6 +10,9 @@ import os
 import sys
 from typing import Any
 
+import proto  # noqa: F401  (puts tendermint.* on the path)
+
+# isort: split
 from tendermint.abci import types_pb2 as abci
 
 from node.process import main
