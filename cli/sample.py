@@ -91,7 +91,7 @@ async def obtain_params(
     """
     spec = runs_pb2.RunSpec.FromString(run.spec)
     layout = _get_layout(spec)
-    if checkpoint.round == 0 and not spec.HasField("parent"):
+    if checkpoint.round == 0 and not (spec.HasField("parent") or spec.imported_weights):
         params = init_params(ModelConfig.from_spec(spec), spec.init_seed)
         if state.checkpoint_root(params) == checkpoint.root:
             return params

@@ -212,15 +212,21 @@ class BankPallet(Pallet[BankSchema]):
         ensure(len(msg.outputs) > 0, NoOutputs)
         ensure(len(msg.outputs) <= MAX_RECIPIENTS, InvalidRequest, f"over {MAX_RECIPIENTS} outputs")
         ensure(self.storage.params.expect(ctx).default_send_enabled, SendDisabled)
-        left = dict(parse_coins(msg.inputs[0].coins))
+        spent = parse_coins(msg.inputs[0].coins)
+        left = dict(spent)
         outputs = [(self._parse_recipient(o.address), parse_coins(o.coins)) for o in msg.outputs]
         for _, coins in outputs:
             for denom, amount in coins:
                 left[denom] = left.get(denom, 0) - amount
         ensure(not any(left.values()), InputOutputMismatch)
+        # All of it leaves first: what a sender pays to itself must be there as well.
+        for denom, amount in spent:
+            self._debit(ctx, origin, amount, denom)
         for recipient, coins in outputs:
             for denom, amount in coins:
-                self.transfer(ctx, origin, recipient, amount, denom)
+                self._credit(ctx, recipient, amount, denom)
+                text = f"{amount}{denom}"
+                ctx.emit(Transferred(encode_account(recipient), encode_account(origin), text))
 
     def _parse_recipient(self, text: str) -> bytes:
         try:

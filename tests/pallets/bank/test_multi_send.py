@@ -47,6 +47,7 @@ def test_multi_send(chain: Harness) -> None:
         ([("alice", 5)], [("bob", 4)], InputOutputMismatch),
         ([("alice", 5)], [("bob", 4), ("carol", 2)], InputOutputMismatch),
         ([("alice", 1_001)], [("bob", 1_000), ("carol", 1)], InsufficientFunds),
+        ([("alice", 1_001)], [("alice", 1_000), ("alice", 1)], InsufficientFunds),
     ],
 )
 def test_invalid(
