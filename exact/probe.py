@@ -1,8 +1,9 @@
 """Golden-trace self-test: does this device reproduce the published bits of a small training?
 
-A participant runs it before registering. The program touches every operation, blocks that do not
-divide the widths, the clip and the weight decay; its step roots are constants of this file, so a
-device that rounds anything differently is told at which step.
+A participant runs it before registering. The programs, one of each family, touch every operation,
+blocks that do not divide the widths, parts of a batch, the clip and the weight decay; their step
+roots are constants of this file, so a device that rounds anything differently is told at which
+step.
 """
 
 import numpy as np
@@ -28,6 +29,21 @@ PROBE_OPTIMISER = OptimiserConfig(
     warmup_steps=2,
     gradient_clip=to_float32(500_000_000),
 )
+# The other family: gains, grouped queries, SwiGLU, a batch in parts, a decayed rate.
+LLAMA_MODEL = ModelConfig(
+    family="llama",
+    vocab_size=256,
+    context_length=70,
+    d_model=72,
+    num_layers=1,
+    num_heads=6,
+    num_kv_heads=2,
+    mlp_width=100,
+    tied_head=False,
+)
+LLAMA_OPTIMISER = OptimiserConfig(learning_rate=to_float32(10_000_000), decay_steps=4)
+LLAMA_BATCH = 4
+LLAMA_PARTS = 2
 # State roots after 0, 1, 2 ... steps, made by the numpy definition.
 GOLDEN_STEP_ROOTS: tuple[str, ...] = (
     "0ec07b2115ed5509b8054eb7743dd9c980e81468d54467f1b979b639eb4bfae1",
@@ -38,26 +54,43 @@ GOLDEN_STEP_ROOTS: tuple[str, ...] = (
 )
 # Root of {"nanonats": losses of the probe's sequences under the last weights}.
 GOLDEN_LOSS_ROOT = "de3b6a352db6658532fc1926db839678477ab1973bec2a4e50706893ca47e3c5"
+LLAMA_STEP_ROOTS: tuple[str, ...] = (
+    "547a3c9583bf6e5f4819c6efc3dca35d21f2a4a334d9a1fbc350abc526e55202",
+    "5b6f8228c86042f5fddb13bcc9f4f054f699425e0a95616443ab44cd1915b660",
+    "6d4bb9f2f890d48d04aa1933a9c9f7a69fba97cd5dc4efea274863735956b0a1",
+    "f17126a81647cf014ae872cc895bb8708e54556778ee7536413da05c1859390d",
+    "9e7c05a0083a5b2c52f29ce20f32c91df99c14d8ba8c0878f13fa8fc894d53b2",
+)
+LLAMA_LOSS_ROOT = "f066df9e58baf30c517181edc7895d3d3f3909c270ca3438ca8d2819390a70f2"
+GOLDEN = {
+    "gpt": (GOLDEN_STEP_ROOTS, GOLDEN_LOSS_ROOT),
+    "llama": (LLAMA_STEP_ROOTS, LLAMA_LOSS_ROOT),
+}
 
 
-def build_probe() -> tuple[Program, State, np.ndarray]:
-    """Build the probe's program, first state and batches.
+def build_probe(family: str = "gpt") -> tuple[Program, State, np.ndarray]:
+    """Build a family's program, first state and batches.
 
     Returns:
         (program, interval state, int64 [steps, batch, context + 1]).
     """
-    program = build_program(PROBE_MODEL, PROBE_OPTIMISER, PROBE_BATCH)
-    state = init_params(PROBE_MODEL, PROBE_SEED)
+    if family == "gpt":
+        model, batch_size = PROBE_MODEL, PROBE_BATCH
+        program = build_program(model, PROBE_OPTIMISER, batch_size)
+    else:
+        model, batch_size = LLAMA_MODEL, LLAMA_BATCH
+        program = build_program(model, LLAMA_OPTIMISER, batch_size, LLAMA_PARTS)
+    state = init_params(model, PROBE_SEED)
     state.update(fresh_optimiser(state))
-    shape = (PROBE_STEPS, PROBE_BATCH, PROBE_MODEL.context_length + 1)
+    shape = (PROBE_STEPS, batch_size, model.context_length + 1)
     words = compute_words(derive_key(PROBE_SEED, "probe"), 0, int(np.prod(shape)))
     # Repeated bytes give something to learn, and duplicate rows to the embedding's gradient.
-    tokens = (words % np.uint64(PROBE_MODEL.vocab_size)).astype(np.int64) & 0x5F
+    tokens = (words % np.uint64(model.vocab_size)).astype(np.int64) & 0x5F
     return program, state, tokens.reshape(shape)
 
 
-def compute_probe_roots(backend: Backend) -> tuple[list[str], str]:
-    """Run the probe.
+def compute_probe_roots(backend: Backend, family: str = "gpt") -> tuple[list[str], str]:
+    """Run the probe of a family.
 
     Returns:
         (state roots after each step, the losses' root), hexadecimal.
@@ -65,7 +98,7 @@ def compute_probe_roots(backend: Backend) -> tuple[list[str], str]:
     Raises:
         InvalidStep: the device produced a NaN or an infinity.
     """
-    program, state, batches = build_probe()
+    program, state, batches = build_probe(family)
     roots = [interval_root(state).hex()]
     for batch in batches:
         state = backend.train_interval(program, state, batch[None])
@@ -75,33 +108,40 @@ def compute_probe_roots(backend: Backend) -> tuple[list[str], str]:
 
 
 def ensure_faithful(backend: Backend) -> bytes:
-    """Refuse a device that does not reproduce the golden trace.
+    """Refuse a device that does not reproduce the golden traces.
 
     Args:
         backend: from `load_backend`.
 
     Returns:
-        The probe's trace root, 32 bytes.
+        The trace root of the gpt probe, 32 bytes.
 
     Raises:
         UnfaithfulDevice: the message names the first step that differs.
     """
+    for family in GOLDEN:
+        _ensure_family(backend, family)
+    return compute_trace_root([bytes.fromhex(root) for root in GOLDEN_STEP_ROOTS])
+
+
+def _ensure_family(backend: Backend, family: str) -> None:
+    step_roots, golden_loss_root = GOLDEN[family]
     try:
-        roots, loss_root = compute_probe_roots(backend)
+        roots, loss_root = compute_probe_roots(backend, family)
     except InvalidStep as error:
         raise UnfaithfulDevice(f"the golden trace is invalid on this device: {error}") from error
-    for step, (root, golden) in enumerate(zip(roots, GOLDEN_STEP_ROOTS, strict=True)):
+    for step, (root, golden) in enumerate(zip(roots, step_roots, strict=True)):
         if root != golden:
             raise UnfaithfulDevice(
-                f"backend {backend.name} on this device does not reproduce the golden trace: "
-                f"step {step} gives {root}, expected {golden}. Its arithmetic is not that of the "
-                f"protocol; every audit would fail."
+                f"backend {backend.name} on this device does not reproduce the golden trace of "
+                f"{family}: step {step} gives {root}, expected {golden}. Its arithmetic is not "
+                f"that of the protocol; every audit would fail."
             )
-    if loss_root != GOLDEN_LOSS_ROOT:
+    if loss_root != golden_loss_root:
         raise UnfaithfulDevice(
-            f"backend {backend.name} on this device computes other losses than the golden ones"
+            f"backend {backend.name} on this device computes other losses of {family} than the "
+            f"golden ones"
         )
-    return compute_trace_root([bytes.fromhex(root) for root in roots])
 
 
 def load_faithful_backend(name: str = AUTO, device: str = "cpu") -> Backend:

@@ -80,17 +80,20 @@ def test_probe(backend: str) -> None:
     assert root == compute_trace_root([bytes.fromhex(r) for r in probe.GOLDEN_STEP_ROOTS])
 
 
-def test_invalid_device(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("kind", "where"), [("add", "of gpt: step 1 gives"), ("silu_gate", "of llama: step 1 gives")]
+)
+def test_invalid_device(kind: str, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     backend = load_backend("numpy")
-    original = backend._get_kernel("add")
+    original = backend._get_kernel(kind)
 
-    def add_with_one_bit_wrong(attributes: Attributes, a: Any, b: Any) -> Any:
+    def compute_with_one_bit_wrong(attributes: Attributes, a: Any, b: Any) -> Any:
         (c,) = original(attributes, a, b)
         c.reshape(-1)[0] = np.nextafter(c.reshape(-1)[0], np.float32(9))
         return (c,)
 
-    monkeypatch.setattr(backend, "op_add", add_with_one_bit_wrong)
-    with pytest.raises(UnfaithfulDevice, match="step 1 gives"):
+    monkeypatch.setattr(backend, f"op_{kind}", compute_with_one_bit_wrong)
+    with pytest.raises(UnfaithfulDevice, match=where):
         probe.ensure_faithful(backend)
 
 

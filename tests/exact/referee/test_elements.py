@@ -113,7 +113,7 @@ def test_operands_are_local(name: str) -> None:
         assert sum(map(len, opened)) <= 4096 + 1, op.kind
 
 
-@pytest.mark.parametrize("backend", ["numpy", "torch"])
+@pytest.mark.parametrize("backend", ["numpy", "torch", "native"])
 def test_backends_record_the_same_step(backend: str) -> None:
     program, state, batches = build_case(MODELS["llama"], OPTIMISER, 4, num_steps=3)
     program = build_program(MODELS["llama"], OPTIMISER, 4, num_parts=2, recompute=True)
