@@ -81,18 +81,21 @@ def test_probe(backend: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "where"), [("add", "of gpt: step 1 gives"), ("silu_gate", "of llama: step 1 gives")]
+    ("kind", "error", "where"),
+    [("add", 0.0, "of gpt: step 1 gives"), ("silu_gate", 1.0, "of llama: step 1 gives")],
 )
-def test_invalid_device(kind: str, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_device(
+    kind: str, error: float, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     backend = load_backend("numpy")
     original = backend._get_kernel(kind)
 
-    def compute_with_one_bit_wrong(attributes: Attributes, a: Any, b: Any) -> Any:
+    def compute_wrongly(attributes: Attributes, a: Any, b: Any) -> Any:
         (c,) = original(attributes, a, b)
-        c.reshape(-1)[0] = np.nextafter(c.reshape(-1)[0], np.float32(9))
+        c.reshape(-1)[0] = np.nextafter(c.reshape(-1)[0] + np.float32(error), np.float32(9))
         return (c,)
 
-    monkeypatch.setattr(backend, f"op_{kind}", compute_with_one_bit_wrong)
+    monkeypatch.setattr(backend, f"op_{kind}", compute_wrongly)
     with pytest.raises(UnfaithfulDevice, match=where):
         probe.ensure_faithful(backend)
 
