@@ -1,9 +1,13 @@
 """Time an exact training step against ordinary torch fp32, interleaved in one process.
 
-    python -m bench.exact_step [--d-model 64 --layers 2 --heads 4 --context 64 --batch 8 --rounds 7]
+    python -m bench.exact_step [--sizes devnet 3m 25m] [--formats default fast] [--threads 1 2]
+                               [--backend auto] [--device cpu] [--rounds N] [--quick]
 
-Prints one JSON document: milliseconds a step (the fastest of the rounds, and the median) and the
-ratio exact / ordinary, from paired rounds, so that load on the machine falls on both.
+Prints one JSON document. A row is a size, a format and a number of threads: milliseconds a step
+(the fastest of the rounds, and the median) and the ratio exact / ordinary, from paired rounds, so
+that load on the machine falls on both. Ordinary is eager torch: SDPA, library norms, AdamW. A row
+also has `replay`, an auditor's time for an interval over the miner's, from paired rounds, and the
+last row's size has `root_ms`, the time of the root of parameters and moments.
 """
 
 import argparse
@@ -11,32 +15,53 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from bench.ordinary_gpt import OrdinaryGpt, train_steps
-from exact.backends import load_backend
+from exact.backends import AUTO, load_backend
 from exact.backends.torch_backend import set_determinism
 from exact.config import ModelConfig, OptimiserConfig
 from exact.families import build_program, count_params, fresh_optimiser, init_params
+from exact.state import interval_root
+
+# name -> (model, sequences a step, steps in a measurement, rounds)
+SIZES: dict[str, tuple[ModelConfig, int, int, int]] = {
+    "devnet": (ModelConfig(), 8, 20, 9),
+    "3m": (ModelConfig(context_length=128, d_model=256, num_layers=4, num_heads=4), 16, 2, 7),
+    "25m": (ModelConfig(context_length=256, d_model=512, num_layers=8, num_heads=8), 16, 1, 4),
+}
+# name -> changes to the model's precision
+FORMATS: dict[str, dict[str, int]] = {
+    "default": {},
+    "fast": {"operand_max": 127, "softmax_max": 32_767},
+}
+QUICK_ROUNDS = 2
 
 
 def measure(
-    model: ModelConfig, batch_size: int, num_rounds: int, num_steps: int, device: str = "cpu"
+    model: ModelConfig,
+    batch_size: int,
+    num_rounds: int,
+    num_steps: int,
+    device: str = "cpu",
+    backend_name: str = AUTO,
 ) -> dict[str, Any]:
     """Time both steps.
 
     Args:
-        model: the shape.
+        model: the shape and precision.
         batch_size: sequences a step.
         num_rounds: pairs of measurements.
         num_steps: steps in a measurement.
         device: torch device.
+        backend_name: as for `load_backend`.
 
     Returns:
-        What the JSON document holds.
+        A row of the JSON document.
     """
     optimiser = OptimiserConfig()
     state = init_params(model, 0)
@@ -44,65 +69,106 @@ def measure(
     shape = (num_steps, batch_size, model.context_length + 1)
     batches = np.random.default_rng(0).integers(0, model.vocab_size, shape)
     program = build_program(model, optimiser, batch_size)
-    backend = load_backend("torch", device)
+    backend = load_backend(backend_name, device)
     gpt = OrdinaryGpt(model, state, device=device)
     tensors = torch.from_numpy(batches).to(device)
 
-    def run_exact() -> None:
+    def run_exact() -> float:
         backend.train_interval(program, state, batches)
+        return float(backend.losses[-1])
 
-    def run_ordinary() -> None:
-        train_steps(gpt, optimiser, tensors)[-1].item()
+    def run_ordinary() -> float:
+        return float(train_steps(gpt, optimiser, tensors)[-1].item())
 
-    exact_ms, ordinary_ms = _interleave(run_exact, run_ordinary, num_rounds, num_steps)
-    ratios = [a / b for a, b in zip(exact_ms, ordinary_ms, strict=True)]
+    def run_replay() -> float:
+        load_backend(backend_name, device).train_interval(program, state, batches)
+        return 0.0
+
+    runs = (run_exact, run_ordinary, run_replay)
+    first, (exact_ms, ordinary_ms, replay_ms) = _interleave(runs, num_rounds, num_steps)
     return {
         "num_params": count_params(model),
         "tokens_a_step": batch_size * model.context_length,
         "num_threads": torch.get_num_threads(),
         "device": device,
+        "backend": backend.description,
         "environment": set_determinism(),
-        "exact_ms": {"min": min(exact_ms), "median": statistics.median(exact_ms)},
-        "ordinary_ms": {"min": min(ordinary_ms), "median": statistics.median(ordinary_ms)},
-        "ratio": {"min": min(exact_ms) / min(ordinary_ms), "median": statistics.median(ratios)},
+        "exact_ms": _summarise(exact_ms),
+        "ordinary_ms": _summarise(ordinary_ms),
+        "ratio": _compare(exact_ms, ordinary_ms),
+        "replay": _compare(replay_ms, exact_ms),
+        # After the steps of the first run, from the same first weights.
+        "loss": {"exact": round(first[0], 5), "ordinary": round(first[1], 5)},
+    }
+
+
+def _summarise(times: list[float]) -> dict[str, float]:
+    return {"min": round(min(times), 3), "median": round(statistics.median(times), 3)}
+
+
+def _compare(times: list[float], others: list[float]) -> dict[str, float]:
+    ratios = [a / b for a, b in zip(times, others, strict=True)]
+    return {
+        "min": round(min(times) / min(others), 3),
+        "median": round(statistics.median(ratios), 3),
     }
 
 
 def _interleave(
-    first: Callable[[], None], second: Callable[[], None], num_rounds: int, num_steps: int
-) -> tuple[list[float], list[float]]:
-    first()
-    second()
-    times: tuple[list[float], list[float]] = ([], [])
+    runs: tuple[Callable[[], float], ...], num_rounds: int, num_steps: int
+) -> tuple[list[float], list[list[float]]]:
+    """Return the results of the first, unmeasured runs, and milliseconds a step of each run."""
+    first = [run() for run in runs]
+    times: list[list[float]] = [[] for _ in runs]
     for _ in range(num_rounds):
-        for run, target in zip((first, second), times, strict=True):
+        for run, target in zip(runs, times, strict=True):
             start = time.perf_counter()
             run()
             target.append((time.perf_counter() - start) / num_steps * 1e3)
-    return times
+    return first, times
+
+
+def measure_root(model: ModelConfig, num_rounds: int = 3) -> float:
+    """Time the root of parameters and moments; the fastest of the rounds, in milliseconds."""
+    state = init_params(model, 0)
+    state.update(fresh_optimiser(state))
+    times = []
+    for _ in range(num_rounds):
+        start = time.perf_counter()
+        interval_root(state)
+        times.append((time.perf_counter() - start) * 1e3)
+    return round(min(times), 1)
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--d-model", type=int, default=64)
-    parser.add_argument("--layers", type=int, default=2)
-    parser.add_argument("--heads", type=int, default=4)
-    parser.add_argument("--context", type=int, default=64)
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--steps", type=int, default=10)
-    parser.add_argument("--threads", type=int, default=1)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
+    parser.add_argument("--formats", nargs="+", choices=FORMATS, default=list(FORMATS))
+    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--backend", default=AUTO)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--rounds", type=int, default=0, help="pairs; a default for each size")
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK_ROUNDS} rounds")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    model = ModelConfig(
-        context_length=arguments.context,
-        d_model=arguments.d_model,
-        num_layers=arguments.layers,
-        num_heads=arguments.heads,
-    )
-    result = measure(model, arguments.batch, arguments.rounds, arguments.steps)
-    print(json.dumps(result, indent=1))
+    rows = []
+    for size in arguments.sizes:
+        model, batch_size, num_steps, num_rounds = SIZES[size]
+        num_rounds = QUICK_ROUNDS if arguments.quick else arguments.rounds or num_rounds
+        for name in arguments.formats:
+            for num_threads in arguments.threads:
+                torch.set_num_threads(num_threads)
+                row = measure(
+                    replace(model, **FORMATS[name]),
+                    batch_size,
+                    num_rounds,
+                    num_steps,
+                    arguments.device,
+                    arguments.backend,
+                )
+                rows.append({"size": size, "format": name, **row})
+    root_ms = measure_root(SIZES[arguments.sizes[-1]][0])
+    print(json.dumps({"rows": rows, "root_ms": root_ms}, indent=1))
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "miner": ("cli.miner", "Earn by training."),
     "validator": ("cli.validator", "Earn by judging."),
     "lineage": ("cli.lineage.app", "Where did these weights come from?"),
+    "exact": ("cli.exact", "Does this machine compute the golden bits, and how fast?"),
     "explain": ("cli.explain", "Why a miner got the score it got."),
 }
 

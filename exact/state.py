@@ -24,6 +24,8 @@ State = dict[str, np.ndarray]
 Layout = Mapping[str, tuple[str, tuple[int, ...]]]
 
 LEAF_BYTES = 4096
+# Leaves that are checked and hashed at a time.
+CACHE_LEAVES = 32
 MAX_HEADER_BYTES = 1 << 20
 MAX_NAME_BYTES = 255
 MAX_DIMS = 8
@@ -86,13 +88,19 @@ def canonicalise(name: str, tensor: np.ndarray) -> np.ndarray:
     Raises:
         InvalidState: another dtype, or a NaN or an infinity.
     """
+    array = _to_memory(name, tensor)
+    return array if array.dtype.kind != "f" else _normalise(name, array)
+
+
+def _to_memory(name: str, tensor: np.ndarray) -> np.ndarray:
     dtype = _DTYPES[_get_dtype_name(name, tensor)]
-    array = np.ascontiguousarray(tensor, dtype=dtype).reshape(tensor.shape)
-    if dtype.kind != "f":
-        return array
+    return np.ascontiguousarray(tensor, dtype=dtype).reshape(tensor.shape)
+
+
+def _normalise(name: str, array: np.ndarray) -> np.ndarray:
     if not np.isfinite(array).all():
         raise InvalidState(f"{name} holds a NaN or an infinity")
-    return np.asarray(array + np.float32(0.0), dtype=dtype)
+    return np.asarray(array + np.float32(0.0), dtype=array.dtype)
 
 
 def compute_leaf_hashes(state: Mapping[str, np.ndarray]) -> list[bytes]:
@@ -151,12 +159,20 @@ def compute_trace_root(roots: Sequence[bytes]) -> bytes:
 def _iterate_leaves(state: Mapping[str, np.ndarray]) -> Iterator[tuple[bytes, bytes | memoryview]]:
     for name in sorted(state):
         _ensure_name(name)
-        tensor = canonicalise(name, state[name])
+        tensor = _to_memory(name, state[name])
         yield b"H", _encode_header_leaf(name, tensor)
-        if tensor.size:
-            view = memoryview(tensor.reshape(-1).view(np.uint8).data)
+        for piece in _iterate_canonical(name, tensor.reshape(-1)):
+            view = memoryview(piece.view(np.uint8).data)
             for start in range(0, len(view), LEAF_BYTES):
                 yield b"D", view[start : start + LEAF_BYTES]
+
+
+def _iterate_canonical(name: str, flat: np.ndarray) -> Iterator[np.ndarray]:
+    """Cut a tensor into whole leaves' worth of canonical elements that stay in a cache."""
+    size = CACHE_LEAVES * LEAF_BYTES // flat.dtype.itemsize
+    for start in range(0, flat.size, size):
+        part = flat[start : start + size]
+        yield part if flat.dtype.kind != "f" else _normalise(name, part)
 
 
 def _encode_header_leaf(name: str, tensor: np.ndarray) -> bytes:
