@@ -82,7 +82,7 @@ def test_probe(backend: str) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "error", "where"),
-    [("add", 0.0, "of gpt: step 1 gives"), ("silu_gate", 1.0, "of llama: step 1 gives")],
+    [("add", 0.0, "of gpt: step 1 gives"), ("silu_gate", 1.0, "of llama: step 2 gives")],
 )
 def test_invalid_device(
     kind: str, error: float, where: str, monkeypatch: pytest.MonkeyPatch
@@ -95,6 +95,7 @@ def test_invalid_device(
         c.reshape(-1)[0] = np.nextafter(c.reshape(-1)[0] + np.float32(error), np.float32(9))
         return (c,)
 
+    # The head begins at zero, so layers learn from the second step on.
     monkeypatch.setattr(backend, f"op_{kind}", compute_wrongly)
     with pytest.raises(UnfaithfulDevice, match=where):
         probe.ensure_faithful(backend)
