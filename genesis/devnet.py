@@ -7,7 +7,6 @@ node i of a devnet belongs to validator-i, the others score without running a no
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
@@ -24,7 +23,10 @@ from genesis.document import save_document
 from node.chain import CHAIN_ID
 from node.engine.keys import load_node_id, load_validator_key
 from node.onion import SEED_BYTES, OnionKeeper, save_seed
+from node.pallets.gov.types import GovParams
+from node.pallets.slashing.types import SlashingParams
 from node.runtime.addresses import compute_account_address, encode_account
+from node.runtime.params import ParamsCodec
 
 MNEMONIC = (
     "abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon about"
@@ -37,24 +39,18 @@ OWNER_UDSC = 10_000 * 10**6
 VALIDATOR_UDSC = 11_000 * 10**6
 MINER_UDSC = 100 * 10**6
 SELF_BOND_UDSC = 1_000 * 10**6
-
-
-def encode_fraction(ppm: int) -> str:
-    """Encode a fraction as slashing's parameters have it in JSON."""
-    return base64.b64encode(str(ppm * 10**12).encode()).decode()
-
-
 DEVNET_PARAMS: dict[str, dict[str, Any]] = {
     "staking": {"unbonding_time": "60s", "max_validators": 100, "max_entries": 7},
-    "slashing": {
-        "signed_blocks_window": "1000",
-        "min_signed_per_window": encode_fraction(50_000),
-        "downtime_jail_duration": "60s",
-        "slash_fraction_double_sign": encode_fraction(50_000),
-        "slash_fraction_downtime": encode_fraction(1_000),
-    },
+    "slashing": ParamsCodec(SlashingParams).to_json(
+        SlashingParams(
+            signed_blocks_window=1_000, min_signed_per_window=5 * 10**16, downtime_jail_seconds=60
+        )
+    ),
+    "gov": ParamsCodec(GovParams).to_json(
+        GovParams(max_deposit_seconds=60, voting_seconds=30, expedited_voting_seconds=15)
+    ),
 }
-"""Unbonding and jail take a minute, so that they can be watched; a node may be away for long."""
+"""Unbonding, jail and votes take a minute at most; a node may be away for minutes."""
 
 
 @dataclass(frozen=True)

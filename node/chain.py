@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from node.pallets.accounts.pallet import AccountsPallet
@@ -9,12 +10,15 @@ from node.pallets.bank.pallet import BankPallet
 from node.pallets.beacon.pallet import BeaconPallet
 from node.pallets.consensus.pallet import ConsensusPallet
 from node.pallets.distribution.pallet import DistributionPallet
+from node.pallets.gov.pallet import GovPallet
 from node.pallets.lineage.pallet import LineagePallet
 from node.pallets.mint.pallet import MintPallet
 from node.pallets.rounds.pallet import RoundsPallet
 from node.pallets.runs.pallet import RunsPallet
 from node.pallets.slashing.pallet import SlashingPallet
 from node.pallets.staking.pallet import StakingPallet
+from node.pallets.upgrade.pallet import UpgradePallet
+from node.pallets.upgrade.types import Migration
 from node.pallets.weights.pallet import WeightsPallet
 from node.runtime.application import Application, StateStoreLike, VoteExtender
 from node.runtime.options import NodeOptions
@@ -25,6 +29,7 @@ MODULE_PERMISSIONS: dict[str, tuple[str, ...]] = {
     "bonded_tokens_pool": ("burner", "staking"),
     "distribution": (),
     "fee_collector": (),
+    "gov": ("burner",),
     "not_bonded_tokens_pool": ("burner", "staking"),
     "runs": (),
     "weights": ("burner",),
@@ -32,11 +37,16 @@ MODULE_PERMISSIONS: dict[str, tuple[str, ...]] = {
 """Accounts nobody holds a key to; nobody may send to them directly."""
 
 
+MIGRATIONS: dict[str, Migration] = {}
+"""Upgrades this program knows, by the name governance plans them under."""
+
+
 @dataclass(frozen=True)
 class Chain:
     """The pallets by name and the runtime that orders them."""
 
     runtime: Runtime
+    upgrade: UpgradePallet
     consensus: ConsensusPallet
     beacon: BeaconPallet
     accounts: AccountsPallet
@@ -45,6 +55,7 @@ class Chain:
     staking: StakingPallet
     distribution: DistributionPallet
     slashing: SlashingPallet
+    gov: GovPallet
     lineage: LineagePallet
     runs: RunsPallet
     rounds: RoundsPallet
@@ -68,8 +79,13 @@ class Chain:
         )
 
 
-def build_chain() -> Chain:
-    """Build the pallets and wire them together."""
+def build_chain(migrations: Mapping[str, Migration] | None = None) -> Chain:
+    """Build the pallets and wire them together.
+
+    Args:
+        migrations: of the upgrades this program knows, by name; `MIGRATIONS` unless told otherwise.
+    """
+    upgrade = UpgradePallet(MIGRATIONS if migrations is None else migrations)
     consensus = ConsensusPallet()
     beacon = BeaconPallet()
     accounts = AccountsPallet(MODULE_PERMISSIONS)
@@ -80,12 +96,25 @@ def build_chain() -> Chain:
     slashing = SlashingPallet(staking, consensus)
     staking.add_listener(distribution)
     staking.add_listener(slashing)
+    gov = GovPallet(bank, staking)
     lineage = LineagePallet()
     runs = RunsPallet(bank, staking, lineage)
     rounds = RoundsPallet(runs, beacon, lineage)
     weights = WeightsPallet(runs, rounds, lineage, mint, bank, distribution)
     runs.add_listener(rounds)
     runs.add_listener(weights)
-    base = (consensus, beacon, accounts, bank, mint, staking, distribution, slashing)
+    base = (
+        upgrade,
+        consensus,
+        beacon,
+        accounts,
+        bank,
+        mint,
+        staking,
+        distribution,
+        slashing,
+        gov,
+    )
     runtime = Runtime((*base, lineage, runs, rounds, weights))
+    gov.set_dispatcher(runtime)
     return Chain(runtime, *base, lineage, runs, rounds, weights)

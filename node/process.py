@@ -40,6 +40,7 @@ from node.pallets.beacon.pallet import BeaconPallet
 from node.runtime.addresses import AddressError, decode_account
 from node.runtime.ante import GasPrice
 from node.runtime.application import VoteExtender
+from node.runtime.errors import UpgradeHalt
 from node.runtime.options import NodeOptions
 from node.runtime.storage import GenesisDataError
 from node.store.errors import StoreError
@@ -195,7 +196,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     try:
         asyncio.run(run_node(settings))
-    except (PortBusy, EngineError, StoreError, OnionError, GenesisDataError) as error:
+    except (PortBusy, EngineError, StoreError, OnionError, GenesisDataError, UpgradeHalt) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

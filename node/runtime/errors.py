@@ -5,6 +5,7 @@
     |- a class per refusal in `node/pallets/<name>/errors.py`, codespace = pallet name
     QueryError                 refuses a query; carries the gRPC status name
     InvariantBroken            a bug: the node stops
+    UpgradeHalt                the chain goes on with another version of the program: the node stops
 
 The docstring's first line is the text. A detail given to the constructor is put before it, as the
 SDK wraps errors: `DETAIL: TEXT`. Codes are never reused.
@@ -164,6 +165,13 @@ class UnknownExtensionOptions(ChainError):
     code = 31
 
 
+class InvalidAuthority(ChainError):
+    """expected gov account as only signer for proposal message"""
+
+    codespace = "gov"
+    code = 13
+
+
 class InvalidGasLimit(ChainError):
     """invalid gas limit"""
 
@@ -196,6 +204,10 @@ class QueryUnimplemented(QueryError):
 
 class InvariantBroken(Exception):
     """State contradicts itself: a bug, and the node stops; in a genesis file, a refusal."""
+
+
+class UpgradeHalt(Exception):
+    """This program is not the one the next block needs: the node stops, its state whole."""
 
 
 def ensure(condition: bool, error: type[ChainError], detail: str = "") -> None:

@@ -23,10 +23,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
+from node.runtime.addresses import compute_module_address, encode_account
 from node.runtime.context import Context
-from node.runtime.errors import ChainError
+from node.runtime.errors import ChainError, InvalidAuthority, InvalidRequest, ensure
 from node.runtime.events import Event
+from node.runtime.params import ParamsError
 from node.runtime.storage import Schema
+
+UPDATE_PARAMS_INDEX = 255
+"""Call index of `update_params` in every pallet that has it."""
+AUTHORITY_ADDR = compute_module_address("gov")
+"""Whose word changes parameters and plans upgrades."""
 
 S = TypeVar("S", bound=Schema)
 F = TypeVar("F", bound=Callable[..., Any])
@@ -112,6 +119,23 @@ def invariant(function: F) -> F:
     return function
 
 
+@dataclass(frozen=True)
+class ParamsUpdated(Event):
+    """Governance changed the parameters of a pallet."""
+
+    pallet: str
+
+
+def ensure_authority(origin: bytes) -> None:
+    """Refuse everybody but governance.
+
+    Raises: InvalidAuthority.
+    """
+    expected, got = encode_account(AUTHORITY_ADDR), encode_account(origin)
+    text = f"invalid authority; expected {expected}, got {got}"
+    ensure(origin == AUTHORITY_ADDR, InvalidAuthority, text)
+
+
 class Pallet(Generic[S]):
     """Base of every pallet. Constructors take small capability protocols, never the runtime."""
 
@@ -119,6 +143,8 @@ class Pallet(Generic[S]):
     schema: type[S]
     query_services: ClassVar[tuple[Any, ...]] = ()
     inherent_tag: ClassVar[int | None] = None
+    params_messages: ClassVar[tuple[Any, Any] | None] = None
+    """`MsgUpdateParams` and its response, of a pallet whose parameters governance may change."""
     errors: ClassVar[tuple[type[ChainError], ...]] = ()
     events: ClassVar[tuple[type[Event], ...]] = ()
 
@@ -191,7 +217,40 @@ class Pallet(Generic[S]):
             specs[index] = CallSpec(
                 index, name, message_class, response_class, get_signers, doc, getattr(self, name)
             )
+        if self.params_messages is not None:
+            specs[UPDATE_PARAMS_INDEX] = self._build_params_call(*self.params_messages)
         return [specs[index] for index in sorted(specs)]
+
+    def _build_params_call(self, message_class: Any, response_class: Any) -> CallSpec:
+        return CallSpec(
+            UPDATE_PARAMS_INDEX,
+            "update_params",
+            message_class,
+            response_class,
+            lambda message: [message.authority],
+            (self.update_params.__doc__ or "").strip(),
+            self.update_params,
+        )
+
+    def update_params(self, ctx: Context, origin: bytes, msg: Any) -> None:
+        """Change every parameter at once; governance only.
+
+        Raises: InvalidAuthority, InvalidRequest.
+        Emits: ParamsUpdated.
+        """
+        ensure_authority(origin)
+        item: Any = self.storage.elements["params"]
+        before = item.expect(ctx)
+        try:
+            after = item.value_codec.params_class.from_message(msg.params)
+        except ParamsError as error:
+            raise InvalidRequest(f"{self.name}: {error}") from error
+        item.set(ctx, after)
+        self.on_params_change(ctx, before, after)
+        ctx.emit(ParamsUpdated(self.name))
+
+    def on_params_change(self, ctx: Context, before: Any, after: Any) -> None:
+        """Run after governance changed the parameters: make state agree with them."""
 
     def list_queries(self) -> list[tuple[str, str, str, Callable[[Context, Any], Any]]]:
         """List declared queries as (method, service, doc, function)."""

@@ -228,6 +228,11 @@ class KeySet(Element[K, None]):
         for raw_key, _ in self.scan(ctx, self.encode_key_prefix(prefix), raw_start, reverse):
             yield self.decode_key(raw_key)
 
+    def clear(self, ctx: Context, prefix: Any = None) -> None:
+        """Take every key out, or every key under a prefix."""
+        for key in list(self.iterate(ctx, prefix)):
+            self.remove(ctx, key)
+
     def export_json(self, ctx: Context) -> Any:
         return [self.key_codec.to_json(key) for key in self.iterate(ctx)]
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
-from cosmos.auth.v1beta1 import auth_pb2, query_pb2
+from cosmos.auth.v1beta1 import auth_pb2, query_pb2, tx_pb2
 from google.protobuf import any_pb2
 
 from node.pallets.accounts.types import AccountsParams
@@ -59,6 +59,7 @@ class AccountsPallet(Pallet[AccountsSchema]):
     name = "accounts"
     schema = AccountsSchema
     query_services = (query_pb2.DESCRIPTOR.services_by_name["Query"],)
+    params_messages = (tx_pb2.MsgUpdateParams, tx_pb2.MsgUpdateParamsResponse)
 
     def __init__(self, module_permissions: Mapping[str, tuple[str, ...]]) -> None:
         super().__init__()

@@ -98,6 +98,7 @@ class BankPallet(Pallet[BankSchema]):
     name = "bank"
     schema = BankSchema
     query_services = (query_pb2.DESCRIPTOR.services_by_name["Query"],)
+    params_messages = (tx_pb2.MsgUpdateParams, tx_pb2.MsgUpdateParamsResponse)
     errors = (NoInputs, NoOutputs, InputOutputMismatch, SendDisabled, MultipleSenders)
     events = (CoinSpent, CoinReceived, Transferred, CoinsMinted, CoinsBurned)
 

@@ -72,7 +72,7 @@ from node.runtime.errors import (
     ensure,
     refuse,
 )
-from node.runtime.pallet import call, invariant
+from node.runtime.pallet import call, ensure_authority, invariant
 
 MODULE_ADDR = compute_module_address(DISTRIBUTION_MODULE)
 FEE_COLLECTOR_ADDR = compute_module_address(FEE_COLLECTOR)
@@ -91,6 +91,7 @@ class DistributionPallet(DistributionQueries):
     name = "distribution"
     schema = DistributionSchema
     query_services = (query_pb2.DESCRIPTOR.services_by_name["Query"],)
+    params_messages = (tx_pb2.MsgUpdateParams, tx_pb2.MsgUpdateParamsResponse)
     errors = DISTRIBUTION_ERRORS
     events = DISTRIBUTION_EVENTS
 
@@ -253,6 +254,22 @@ class DistributionPallet(DistributionQueries):
         for denom, amount in parse_coins(msg.amount):
             ensure(denom == BASE_DENOM, InvalidCoins, f"the pool holds {BASE_DENOM} only")
             self.fund_community_pool(ctx, origin, amount)
+
+    @call(4, tx_pb2.MsgCommunityPoolSpend, tx_pb2.MsgCommunityPoolSpendResponse, signer="authority")
+    def spend_pool(self, ctx: Context, origin: bytes, msg: Any) -> None:
+        """Pay from what the community has; governance only.
+
+        Raises: InvalidAuthority, InvalidAddress, InvalidCoins.
+        Emits: CoinSpent, CoinReceived, Transferred.
+        """
+        ensure_authority(origin)
+        try:
+            recipient = decode_account(msg.recipient)
+        except AddressError as error:
+            raise InvalidAddress(f"invalid recipient address: {error}") from error
+        for denom, amount in parse_coins(msg.amount):
+            ensure(denom == BASE_DENOM, InvalidCoins, f"the pool holds {BASE_DENOM} only")
+            self.spend_community_pool(ctx, recipient, amount)
 
     # Steps
 

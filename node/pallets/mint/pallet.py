@@ -45,6 +45,7 @@ class MintPallet(Pallet[MintSchema]):
     name = "mint"
     schema = MintSchema
     query_services = (mint_pb2.DESCRIPTOR.services_by_name["Query"],)
+    params_messages = (mint_pb2.MsgUpdateParams, mint_pb2.MsgUpdateParamsResponse)
     errors = (EmissionExhausted,)
     events = (EmissionIssued,)
 

@@ -75,6 +75,7 @@ class SlashingPallet(Pallet[SlashingSchema]):
     name = "slashing"
     schema = SlashingSchema
     query_services = (SERVICE, EVIDENCE_SERVICE)
+    params_messages = (tx_pb2.MsgUpdateParams, tx_pb2.MsgUpdateParamsResponse)
     errors = SLASHING_ERRORS
     events = (OperatorSlashed, BlockMissed, OperatorUnjailed)
 
@@ -134,6 +135,16 @@ class SlashingPallet(Pallet[SlashingSchema]):
     def on_operator_removed(self, ctx: Context, operator_addr: bytes) -> None:
         """Nothing: what its key did stays known."""
 
+    def on_params_change(self, ctx: Context, before: Any, after: Any) -> None:
+        """Forget who missed what when the window has another length."""
+        if before.signed_blocks_window == after.signed_blocks_window:
+            return
+        self.storage.missed_blocks.clear(ctx)
+        for addr, info in list(self.storage.signing_infos.iterate(ctx)):
+            info.missed_blocks_counter = 0
+            info.start_height = ctx.height
+            self.storage.signing_infos.set(ctx, addr, info)
+
     # Hooks
 
     def begin_block(self, ctx: Context) -> None:
@@ -190,8 +201,7 @@ class SlashingPallet(Pallet[SlashingSchema]):
         jailed_ns = ctx.block.time_ns + params.downtime_jail_seconds * 10**9
         info.jailed_until.CopyFrom(build_timestamp(jailed_ns))
         info.missed_blocks_counter = 0
-        for key in list(self.storage.missed_blocks.iterate(ctx, (vote.consensus_addr,))):
-            self.storage.missed_blocks.remove(ctx, key)
+        self.storage.missed_blocks.clear(ctx, (vote.consensus_addr,))
         self.storage.signing_infos.set(ctx, vote.consensus_addr, info)
         self._note_slash(ctx, vote.consensus_addr, vote.power, "missing_signature", burned)
 

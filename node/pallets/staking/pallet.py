@@ -98,6 +98,7 @@ class StakingPallet(ConsensusSet):
     name = "staking"
     schema = StakingSchema
     query_services = (query_pb2.DESCRIPTOR.services_by_name["Query"],)
+    params_messages = (tx_pb2.MsgUpdateParams, tx_pb2.MsgUpdateParamsResponse)
     errors = STAKING_ERRORS
     events = STAKING_EVENTS
 
@@ -346,6 +347,10 @@ class StakingPallet(ConsensusSet):
         else:
             operator.ClearField("unbonding_time")
         self.set_operator(ctx, operator_addr, operator)
+
+    def on_params_change(self, ctx: Context, before: Any, after: Any) -> None:
+        """Look at the consensus set again: it may have another size."""
+        self.note_set_change(ctx)
 
     # Hooks
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from cosmos.staking.v1beta1 import query_pb2, staking_pb2
@@ -59,6 +60,10 @@ class StakingQueries(Pallet[StakingSchema]):
     def get_operator_by_key(self, ctx: Context, consensus_addr: bytes) -> bytes | None:
         """Get who registered a consensus key; the operator itself may be gone."""
         return self.storage.operators_by_key.get(ctx, consensus_addr)
+
+    def iterate_operators(self, ctx: Context) -> Iterator[tuple[bytes, Any]]:
+        """Iterate every operator by address."""
+        return self.storage.operators.iterate(ctx)
 
     def get_shares(self, ctx: Context, delegator: bytes, operator_addr: bytes) -> int:
         """Get the shares of a delegation, 0 without one."""

@@ -122,6 +122,7 @@ class WeightsPallet(Pallet[WeightsSchema]):
     name = "weights"
     schema = WeightsSchema
     query_services = (weights_pb2.DESCRIPTOR.services_by_name["Query"],)
+    params_messages = (weights_pb2.MsgUpdateParams, weights_pb2.MsgUpdateParamsResponse)
     errors = (
         refusals.NotJudging,
         refusals.CommitDeadlinePassed,

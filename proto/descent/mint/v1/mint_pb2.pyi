@@ -1,3 +1,4 @@
+from cosmos.msg.v1 import msg_pb2 as _msg_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from typing import ClassVar as _ClassVar, Mapping as _Mapping, Optional as _Optional, Union as _Union
@@ -13,6 +14,18 @@ class Params(_message.Message):
     supply_cap_udsc: int
     consensus_share_ppm: int
     def __init__(self, initial_emission_udsc: _Optional[int] = ..., supply_cap_udsc: _Optional[int] = ..., consensus_share_ppm: _Optional[int] = ...) -> None: ...
+
+class MsgUpdateParams(_message.Message):
+    __slots__ = ("authority", "params")
+    AUTHORITY_FIELD_NUMBER: _ClassVar[int]
+    PARAMS_FIELD_NUMBER: _ClassVar[int]
+    authority: str
+    params: Params
+    def __init__(self, authority: _Optional[str] = ..., params: _Optional[_Union[Params, _Mapping]] = ...) -> None: ...
+
+class MsgUpdateParamsResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class QueryParamsRequest(_message.Message):
     __slots__ = ()

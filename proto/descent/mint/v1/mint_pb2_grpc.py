@@ -25,6 +25,78 @@ if _version_not_supported:
     )
 
 
+class MsgStub(object):
+    """Missing associated documentation comment in .proto file."""
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.UpdateParams = channel.unary_unary(
+                '/descent.mint.v1.Msg/UpdateParams',
+                request_serializer=descent_dot_mint_dot_v1_dot_mint__pb2.MsgUpdateParams.SerializeToString,
+                response_deserializer=descent_dot_mint_dot_v1_dot_mint__pb2.MsgUpdateParamsResponse.FromString,
+                _registered_method=True)
+
+
+class MsgServicer(object):
+    """Missing associated documentation comment in .proto file."""
+
+    def UpdateParams(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_MsgServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'UpdateParams': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateParams,
+                    request_deserializer=descent_dot_mint_dot_v1_dot_mint__pb2.MsgUpdateParams.FromString,
+                    response_serializer=descent_dot_mint_dot_v1_dot_mint__pb2.MsgUpdateParamsResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'descent.mint.v1.Msg', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('descent.mint.v1.Msg', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Msg(object):
+    """Missing associated documentation comment in .proto file."""
+
+    @staticmethod
+    def UpdateParams(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/descent.mint.v1.Msg/UpdateParams',
+            descent_dot_mint_dot_v1_dot_mint__pb2.MsgUpdateParams.SerializeToString,
+            descent_dot_mint_dot_v1_dot_mint__pb2.MsgUpdateParamsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
 class QueryStub(object):
     """Missing associated documentation comment in .proto file."""
 

@@ -357,6 +357,18 @@ class GenesisState(_message.Message):
     next_participant_id: int
     def __init__(self, params: _Optional[_Union[Params, _Mapping]] = ..., runs: _Optional[_Iterable[_Union[Run, _Mapping]]] = ..., participants: _Optional[_Iterable[_Union[Participant, _Mapping]]] = ..., next_run_id: _Optional[int] = ..., next_participant_id: _Optional[int] = ...) -> None: ...
 
+class MsgUpdateParams(_message.Message):
+    __slots__ = ("authority", "params")
+    AUTHORITY_FIELD_NUMBER: _ClassVar[int]
+    PARAMS_FIELD_NUMBER: _ClassVar[int]
+    authority: str
+    params: Params
+    def __init__(self, authority: _Optional[str] = ..., params: _Optional[_Union[Params, _Mapping]] = ...) -> None: ...
+
+class MsgUpdateParamsResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class MsgCreateRun(_message.Message):
     __slots__ = ("owner", "spec", "bounty_udsc")
     OWNER_FIELD_NUMBER: _ClassVar[int]

@@ -66,6 +66,11 @@ class MsgStub(object):
                 request_serializer=descent_dot_runs_dot_v1_dot_runs__pb2.MsgRotateHotkey.SerializeToString,
                 response_deserializer=descent_dot_runs_dot_v1_dot_runs__pb2.MsgRotateHotkeyResponse.FromString,
                 _registered_method=True)
+        self.UpdateParams = channel.unary_unary(
+                '/descent.runs.v1.Msg/UpdateParams',
+                request_serializer=descent_dot_runs_dot_v1_dot_runs__pb2.MsgUpdateParams.SerializeToString,
+                response_deserializer=descent_dot_runs_dot_v1_dot_runs__pb2.MsgUpdateParamsResponse.FromString,
+                _registered_method=True)
 
 
 class MsgServicer(object):
@@ -109,6 +114,12 @@ class MsgServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateParams(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MsgServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -141,6 +152,11 @@ def add_MsgServicer_to_server(servicer, server):
                     servicer.RotateHotkey,
                     request_deserializer=descent_dot_runs_dot_v1_dot_runs__pb2.MsgRotateHotkey.FromString,
                     response_serializer=descent_dot_runs_dot_v1_dot_runs__pb2.MsgRotateHotkeyResponse.SerializeToString,
+            ),
+            'UpdateParams': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateParams,
+                    request_deserializer=descent_dot_runs_dot_v1_dot_runs__pb2.MsgUpdateParams.FromString,
+                    response_serializer=descent_dot_runs_dot_v1_dot_runs__pb2.MsgUpdateParamsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -307,6 +323,33 @@ class Msg(object):
             '/descent.runs.v1.Msg/RotateHotkey',
             descent_dot_runs_dot_v1_dot_runs__pb2.MsgRotateHotkey.SerializeToString,
             descent_dot_runs_dot_v1_dot_runs__pb2.MsgRotateHotkeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateParams(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/descent.runs.v1.Msg/UpdateParams',
+            descent_dot_runs_dot_v1_dot_runs__pb2.MsgUpdateParams.SerializeToString,
+            descent_dot_runs_dot_v1_dot_runs__pb2.MsgUpdateParamsResponse.FromString,
             options,
             channel_credentials,
             insecure,

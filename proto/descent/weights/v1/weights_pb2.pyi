@@ -220,6 +220,18 @@ class PendingEmission(_message.Message):
     amount_udsc: int
     def __init__(self, run_id: _Optional[int] = ..., amount_udsc: _Optional[int] = ...) -> None: ...
 
+class MsgUpdateParams(_message.Message):
+    __slots__ = ("authority", "params")
+    AUTHORITY_FIELD_NUMBER: _ClassVar[int]
+    PARAMS_FIELD_NUMBER: _ClassVar[int]
+    authority: str
+    params: Params
+    def __init__(self, authority: _Optional[str] = ..., params: _Optional[_Union[Params, _Mapping]] = ...) -> None: ...
+
+class MsgUpdateParamsResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class MsgCommitWeights(_message.Message):
     __slots__ = ("hotkey", "run_id", "round", "commitment")
     HOTKEY_FIELD_NUMBER: _ClassVar[int]

@@ -44,6 +44,11 @@ class MsgStub(object):
                 request_serializer=descent_dot_weights_dot_v1_dot_weights__pb2.MsgRevealWeights.SerializeToString,
                 response_deserializer=descent_dot_weights_dot_v1_dot_weights__pb2.MsgRevealWeightsResponse.FromString,
                 _registered_method=True)
+        self.UpdateParams = channel.unary_unary(
+                '/descent.weights.v1.Msg/UpdateParams',
+                request_serializer=descent_dot_weights_dot_v1_dot_weights__pb2.MsgUpdateParams.SerializeToString,
+                response_deserializer=descent_dot_weights_dot_v1_dot_weights__pb2.MsgUpdateParamsResponse.FromString,
+                _registered_method=True)
 
 
 class MsgServicer(object):
@@ -61,6 +66,12 @@ class MsgServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateParams(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MsgServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -73,6 +84,11 @@ def add_MsgServicer_to_server(servicer, server):
                     servicer.RevealWeights,
                     request_deserializer=descent_dot_weights_dot_v1_dot_weights__pb2.MsgRevealWeights.FromString,
                     response_serializer=descent_dot_weights_dot_v1_dot_weights__pb2.MsgRevealWeightsResponse.SerializeToString,
+            ),
+            'UpdateParams': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateParams,
+                    request_deserializer=descent_dot_weights_dot_v1_dot_weights__pb2.MsgUpdateParams.FromString,
+                    response_serializer=descent_dot_weights_dot_v1_dot_weights__pb2.MsgUpdateParamsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -129,6 +145,33 @@ class Msg(object):
             '/descent.weights.v1.Msg/RevealWeights',
             descent_dot_weights_dot_v1_dot_weights__pb2.MsgRevealWeights.SerializeToString,
             descent_dot_weights_dot_v1_dot_weights__pb2.MsgRevealWeightsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateParams(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/descent.weights.v1.Msg/UpdateParams',
+            descent_dot_weights_dot_v1_dot_weights__pb2.MsgUpdateParams.SerializeToString,
+            descent_dot_weights_dot_v1_dot_weights__pb2.MsgUpdateParamsResponse.FromString,
             options,
             channel_credentials,
             insecure,
