@@ -14,6 +14,7 @@ counter.py     counter-based integers: the only randomness
 sampling.py    drawing a token with integers
 merkle.py      RFC 6962 tree, paths
 state.py       canonical states: roots, openings, bytes
+memory.py      how much a step takes, and what would take less
 referee/       one element recomputed from opened operands: what a chain can execute
 probe.py       golden-trace self-test of a device
 

@@ -3,6 +3,7 @@
 ExactError
   InvalidStep        a NaN or an infinity appeared: the step has no result
   InvalidState       a state, or its bytes, breaks the canonical form
+  OutOfMemory        a step does not fit into memory; the text says what would take less
   InvalidProof       a Merkle opening does not lead to the root
   InvalidModel       a model or optimiser config outside its bounds
   InvalidWeights     a file of weights does not hold the model; the text names the tensor
@@ -20,6 +21,10 @@ class InvalidStep(ExactError):
 
 class InvalidState(ExactError):
     """A state or its serialised bytes break the canonical form; the message says where."""
+
+
+class OutOfMemory(ExactError):
+    """A training step does not fit into memory; the message says what would take less."""
 
 
 class InvalidProof(ExactError):

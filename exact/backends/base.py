@@ -8,7 +8,7 @@ import numpy as np
 
 from exact.config import ACCUMULATOR_LIMIT, ModelConfig, OptimiserConfig
 from exact.elementary import compute_power
-from exact.errors import InvalidState, InvalidStep, UnfaithfulDevice
+from exact.errors import InvalidState, InvalidStep, OutOfMemory, UnfaithfulDevice
 from exact.program import (
     LOGITS,
     LOSSES,
@@ -68,6 +68,7 @@ class Backend(ABC):
         Raises:
             InvalidStep: a NaN or an infinity appeared.
             InvalidState: the state's layout is not the program's, or a token is out of range.
+            OutOfMemory: a step does not fit.
         """
         interval = select_interval(state)
         if get_layout(interval) != program.state_layout:
@@ -75,7 +76,14 @@ class Backend(ABC):
         _ensure_tokens(program, batches, 3)
         if batches.shape[1] != program.batch_size:
             raise InvalidState(f"{batches.shape[1]} sequences a step, not {program.batch_size}")
-        result, nanonats = self._train(program, interval, batches)
+        try:
+            result, nanonats = self._train(program, interval, batches)
+        except (MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            from exact.memory import describe_needs
+
+            raise OutOfMemory(f"out of memory: {describe_needs(program)}") from error
         for losses in nanonats:
             _ensure_losses(losses)
         self.losses = _compute_mean_losses(nanonats)
@@ -287,6 +295,12 @@ class Backend(ABC):
         if cached is None or cached[0] is not ops:
             cached = self._last_uses[id(ops)] = (ops, compute_last_uses(ops))
         return cached[1]
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether numpy, torch on a CPU or torch on a GPU found no memory."""
+    is_torch = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+    return isinstance(error, MemoryError) or is_torch
 
 
 def compute_adamw_constants(attributes: Attributes, step: int) -> dict[str, float]:
