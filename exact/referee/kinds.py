@@ -20,7 +20,7 @@ from exact.arithmetic import (
     exp2_on_grid,
     fixed_sum,
     log2,
-    multiply,
+    quantise,
     sigmoid,
     sum_weights,
 )
@@ -129,8 +129,8 @@ def _list_embed_grad_on_grid(
 ) -> Positions:
     hits = NOTHING
     if _has(opened, 0):
-        rows = np.flatnonzero(np.asarray(opened[0]) == index[0]).astype(I64)
-        hits = rows * shapes[1][-1] + index[1]
+        places = np.flatnonzero(np.asarray(opened[0]) == index[0]).astype(I64)
+        hits = index[1] * shapes[1][-1] + places
     return [_all(shapes[0]), hits, _at(0)]
 
 
@@ -177,6 +177,13 @@ def _list_gain_grad(
     return [column, column]
 
 
+def _list_gain_grad_rows(
+    op: Op, shapes: Sequence[Shape], index: Index, out: int, _: Opened
+) -> Positions:
+    row = _row((index[0], 0), shapes[0])
+    return [row, row]
+
+
 def _compute_gain_grad(
     op: Op, shapes: Sequence[Shape], index: Index, out: int, opened: Opened
 ) -> Any:
@@ -201,8 +208,29 @@ def _get_matmul_shape(op: Op, shapes: Sequence[Shape], batch: int, m: int, n: in
 
 
 def _compute_matmul(op: Op, shapes: Sequence[Shape], index: Index, out: int, opened: Opened) -> Any:
-    sizes = (int(op.attributes[name]) for name in ("a_max", "b_max", "block_size"))
-    return multiply(opened[0][None], opened[1][None], *sizes)[0, 0]
+    """Multiply two rows; all whole blocks at once, then what is left, blocks added in order."""
+    a_max, b_max, size = (int(op.attributes[n]) for n in ("a_max", "b_max", "block_size"))
+    a, b = opened
+    whole = len(a) - len(a) % size
+    total = None
+    for start, end, width in ((0, whole, size), (whole, len(a), len(a) - whole)):
+        if start == end:
+            continue
+        qa, scale_a = quantise(a[start:end].reshape(-1, width), a_max)
+        qb, scale_b = quantise(b[start:end].reshape(-1, width), b_max)
+        dots = (qa * qb).sum(axis=1, dtype=I64).astype(F32)
+        for block in dots * (scale_a * scale_b)[:, 0]:
+            total = block if total is None else total + block
+    assert total is not None, "a contraction over nothing"
+    return total
+
+
+def _list_transpose(
+    op: Op, shapes: Sequence[Shape], index: Index, out: int, _: Opened
+) -> Positions:
+    if op.attributes["flatten"]:
+        return [_at(index[1] * shapes[0][-1] + index[0])]
+    return [_at(ravel((*index[:-2], index[-1], index[-2]), shapes[0]))]
 
 
 # --------------------------------------------------------------------------------- attention
@@ -414,6 +442,8 @@ RULES: dict[str, Rule] = {
     "rms_norm": Rule(_list_rms_norm, _compute_rms_norm),
     "rms_norm_grad": Rule(_list_rms_norm_grad, _compute_rms_norm_grad),
     "gain_grad": Rule(_list_gain_grad, _compute_gain_grad),
+    "transpose": Rule(_list_transpose, _compute_copy),
+    "gain_grad_rows": Rule(_list_gain_grad_rows, _compute_gain_grad),
     "matmul": Rule(_list_matmul, _compute_matmul),
     "split_heads": Rule(_list_split_heads, _compute_copy),
     "split_heads_grad": Rule(_list_split_heads_grad, _compute_copy),

@@ -1,16 +1,19 @@
-"""Operations over whole tensors, cut into pieces that are local again.
+"""Operations whose elements need much, written as smaller ones whose elements need little.
 
 `embed_grad` and `clip_scale` put all their terms on one grid, which depends on the largest of
-them: an element needs a whole tensor. `expand_op` writes such an operation as a list of smaller
-ones whose elements need a piece each; sums are of integers, so the bits are the same. Intermediate
-tensors are made on demand, by both sides of a dispute, and opened like any others.
+them: an element needs a whole tensor. Products and sums down the columns of a tensor need a leaf
+for every element. `expand_op` writes them as lists of operations that need a row or a piece each;
+sums are of integers, so the bits are the same. Intermediate tensors are made on demand, by both
+sides of a dispute, and opened like any others.
 
 | kind               | inputs -> outputs                                              |
 |--------------------|----------------------------------------------------------------|
+| transpose          | x -> its last two axes swapped; `flatten`: as one matrix       |
 | largest_pieces     | x -> the largest magnitude of every PIECE_SIZE elements        |
 | square_pieces      | g -> the largest g * g of every PIECE_SIZE elements            |
 | largest            | pieces ... -> the largest of all                               |
-| embed_grad_on_grid | tokens, dx, largest -> dtable                                  |
+| embed_grad_on_grid | tokens, dx_CN, largest -> dtable                               |
+| gain_grad_rows     | dz_CN, y_CN -> dweight                                         |
 | square_sum_pieces  | g, largest -> int64 sums of g * g on the grid, a piece each    |
 | clip_from_sums     | largest, sums ... -> min(1, clip / root of the sum)            |
 """
@@ -33,36 +36,71 @@ from exact.arithmetic import (
 from exact.program import Op
 from exact.referee.shapes import PIECE_SIZE, Shape
 
-EXPANDED = ("embed_grad", "clip_scale")
-
 
 def expand_op(op: Op) -> tuple[Op, ...]:
     """Write an operation as smaller ones; one that is local already stays alone.
 
     The last operation writes the outputs of the first; names between them begin with its output.
     """
+    return _EXPANSIONS[op.kind](op) if op.kind in _EXPANSIONS else (op,)
+
+
+def _expand_embed_grad(op: Op) -> tuple[Op, ...]:
     at = op.outputs[0]
-    if op.kind == "embed_grad":
-        tokens, dx = op.inputs
-        return (
-            Op("largest_pieces", (dx,), (f"{at}/pieces",)),
-            Op("largest", (f"{at}/pieces",), (f"{at}/largest",)),
-            Op("embed_grad_on_grid", (tokens, dx, f"{at}/largest"), op.outputs, op.attributes),
-        )
-    if op.kind == "clip_scale":
-        pieces = [f"{at}/pieces/{g}" for g in op.inputs]
-        sums = [f"{at}/sums/{g}" for g in op.inputs]
-        largest = f"{at}/largest"
-        return (
-            *(Op("square_pieces", (g,), (p,)) for g, p in zip(op.inputs, pieces, strict=True)),
-            Op("largest", tuple(pieces), (largest,)),
-            *(
-                Op("square_sum_pieces", (g, largest), (s,))
-                for g, s in zip(op.inputs, sums, strict=True)
-            ),
-            Op("clip_from_sums", (largest, *sums), op.outputs, op.attributes),
-        )
-    return (op,)
+    tokens, dx = op.inputs
+    turned, largest = _transpose(op, 1, True), f"{at}/largest"
+    inputs = (tokens, turned.outputs[0], largest)
+    return (
+        turned,
+        Op("largest_pieces", (dx,), (f"{at}/pieces",)),
+        Op("largest", (f"{at}/pieces",), (largest,)),
+        Op("embed_grad_on_grid", inputs, op.outputs, op.attributes),
+    )
+
+
+def _expand_gain_grad(op: Op) -> tuple[Op, ...]:
+    turned = (_transpose(op, 0, True), _transpose(op, 1, True))
+    return (*turned, Op("gain_grad_rows", tuple(t.outputs[0] for t in turned), op.outputs))
+
+
+def _expand_matmul(op: Op) -> tuple[Op, ...]:
+    parts: list[Op] = []
+    inputs = list(op.inputs)
+    for i, name in enumerate(("a_k_first", "b_k_first")):
+        if op.attributes[name]:
+            parts.append(_transpose(op, i, bool(op.attributes["flatten"])))
+            inputs[i] = parts[-1].outputs[0]
+    attributes = {**op.attributes, "a_k_first": False, "b_k_first": False}
+    return (*parts, Op("matmul", tuple(inputs), op.outputs, attributes))
+
+
+def _expand_clip_scale(op: Op) -> tuple[Op, ...]:
+    at = op.outputs[0]
+    pieces = [f"{at}/pieces/{g}" for g in op.inputs]
+    sums = [f"{at}/sums/{g}" for g in op.inputs]
+    largest = f"{at}/largest"
+    return (
+        *(Op("square_pieces", (g,), (p,)) for g, p in zip(op.inputs, pieces, strict=True)),
+        Op("largest", tuple(pieces), (largest,)),
+        *(
+            Op("square_sum_pieces", (g, largest), (s,))
+            for g, s in zip(op.inputs, sums, strict=True)
+        ),
+        Op("clip_from_sums", (largest, *sums), op.outputs, op.attributes),
+    )
+
+
+def _transpose(op: Op, index: int, is_flat: bool) -> Op:
+    name = f"{op.outputs[0]}/transposed/{index}"
+    return Op("transpose", (op.inputs[index],), (name,), {"flatten": is_flat})
+
+
+_EXPANSIONS: dict[str, Callable[[Op], tuple[Op, ...]]] = {
+    "embed_grad": _expand_embed_grad,
+    "gain_grad": _expand_gain_grad,
+    "matmul": _expand_matmul,
+    "clip_scale": _expand_clip_scale,
+}
 
 
 def expand_step(ops: Sequence[Op]) -> tuple[Op, ...]:
@@ -70,27 +108,28 @@ def expand_step(ops: Sequence[Op]) -> tuple[Op, ...]:
     return tuple(part for op in ops for part in expand_op(op))
 
 
-def run_expanded(op: Op, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Compute all tensors of an expanded operation.
+def run_intermediate(op: Op, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Compute the tensors between an operation's inputs and its outputs.
 
     Args:
-        op: one whose kind is in EXPANDED.
+        op: the operation; one that is local has none.
         inputs: its inputs by name.
 
     Returns:
-        Every tensor that the operations of `expand_op` write.
+        What all operations of `expand_op` but the last write.
 
     Raises:
         InvalidStep: a NaN, an infinity or a magnitude that the definition refuses.
     """
     env = dict(inputs)
     made: dict[str, np.ndarray] = {}
-    for part in expand_op(op):
-        opened = [np.asarray(env[name]).reshape(-1) for name in part.inputs]
-        if part.kind == "embed_grad_on_grid":
-            shape = (int(part.attributes["vocab_size"]), env[part.inputs[1]].shape[-1])
-            value = _scatter(opened[0], opened[1].reshape(-1, shape[1]), opened[2][0], shape)
+    for part in expand_op(op)[:-1]:
+        if part.kind == "transpose":
+            x = env[part.inputs[0]]
+            x = x.reshape(-1, x.shape[-1]) if part.attributes["flatten"] else x
+            value = np.ascontiguousarray(x.swapaxes(-1, -2))
         else:
+            opened = [np.asarray(env[name]).reshape(-1) for name in part.inputs]
             value = np.asarray(WHOLE[part.kind](part, opened))
         env[part.outputs[0]] = made[part.outputs[0]] = value
     return made
@@ -116,15 +155,6 @@ def _to_grid(x: np.ndarray, largest: np.ndarray) -> tuple[np.ndarray, np.ndarray
     )
     grid = power_of_two(exponent - SUM_BITS)[0]
     return np.rint(x.astype(F64) / F64(grid)).astype(I64), grid
-
-
-def _scatter(
-    tokens: np.ndarray, dx_NC: np.ndarray, largest: np.ndarray, shape: Shape
-) -> np.ndarray:
-    terms, grid = _to_grid(dx_NC, largest)
-    sums = np.zeros(shape, I64)
-    np.add.at(sums, tokens, terms)
-    return np.asarray(sums.astype(F32) * grid)
 
 
 def _cut(x: np.ndarray) -> list[np.ndarray]:

@@ -130,6 +130,13 @@ def _repeat_heads_grad(op: Op, shapes: Sequence[Shape]) -> list[Shape]:
     return [(batch, heads // int(op.attributes["repeats"]), length, width)]
 
 
+def _transpose(op: Op, shapes: Sequence[Shape]) -> list[Shape]:
+    shape = shapes[0]
+    if op.attributes["flatten"]:
+        return [(shape[-1], math.prod(shape[:-1]))]
+    return [(*shape[:-2], shape[-1], shape[-2])]
+
+
 def _embed_grad(op: Op, shapes: Sequence[Shape]) -> list[Shape]:
     return [(int(op.attributes["vocab_size"]), shapes[1][-1])]
 
@@ -165,10 +172,12 @@ _RULES: dict[str, Callable[[Op, Sequence[Shape]], list[Shape]]] = {
     "advance": _like(0),
     "clip_scale": lambda op, shapes: [()],
     "adamw": _like(0, 3),
+    "transpose": _transpose,
+    "gain_grad_rows": lambda op, shapes: [shapes[0][:1]],
     "largest_pieces": lambda op, shapes: [(count_pieces(shapes[0]),)],
     "square_pieces": lambda op, shapes: [(count_pieces(shapes[0]),)],
     "largest": lambda op, shapes: [()],
-    "embed_grad_on_grid": _embed_grad,
+    "embed_grad_on_grid": lambda op, shapes: [(int(op.attributes["vocab_size"]), shapes[1][0])],
     "square_sum_pieces": lambda op, shapes: [(count_pieces(shapes[0]),)],
     "clip_from_sums": lambda op, shapes: [()],
 }

@@ -13,7 +13,7 @@ from exact.program import TARGETS, TOKENS, Op, Program
 from exact.referee.dispute import DATA, STATE, ElementEvidence, StepRoots, locate_operands
 from exact.referee.elements import gather_operands
 from exact.referee.openings import open_elements
-from exact.referee.reduce import EXPANDED, expand_op, run_expanded
+from exact.referee.reduce import expand_op, run_intermediate
 from exact.referee.shapes import compute_layouts
 from exact.state import State, compute_state_root, compute_trace_root, get_layout, select_interval
 
@@ -109,12 +109,9 @@ def record_step(backend: Backend, program: Program, state: State, batch: np.ndar
     steps = backend.trace_step(program, before, batch)
     for op, made in zip(program.step_ops, steps, strict=True):
         parts = expand_op(op)
-        if op.kind in EXPANDED:
-            tensors = run_expanded(op, {name: env[name] for name in op.inputs})
-            tensors[op.outputs[0]] = made[op.outputs[0]]
-            outputs += [{name: tensors[name] for name in part.outputs} for part in parts]
-        else:
-            outputs.append(made)
+        between = run_intermediate(op, {name: env[name] for name in op.inputs})
+        outputs += [{name: between[name] for name in part.outputs} for part in parts[:-1]]
+        outputs.append(made)
         ops += parts
         env.update(made)
     return StepTrace(tuple(ops), before, data, tuple(outputs))
