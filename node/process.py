@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ from node.doors.supervisor import (
     list_comet_doors,
     list_doors,
 )
-from node.engine.comet.config import METRICS_PORT, P2P_PORT, CometSettings, Peer
+from node.engine.comet.config import METRICS_PORT, P2P_PORT, CometSettings, Peer, StateSync
 from node.engine.comet.process import require_binary, run_comet
 from node.engine.embedded import EngineOptions
 from node.engine.errors import EngineError
@@ -66,6 +67,8 @@ class NodeSettings:
         engine: who orders blocks, EMBEDDED or COMETBFT.
         peers: other nodes, with CometBFT.
         has_metrics: whether CometBFT serves its metrics.
+        snapshot_interval: blocks between snapshots for new nodes, with CometBFT; 0 makes none.
+        state_sync: where a new node gets its state from, with CometBFT.
     """
 
     home: Path
@@ -77,6 +80,8 @@ class NodeSettings:
     engine: str = EMBEDDED
     peers: tuple[Peer, ...] = ()
     has_metrics: bool = False
+    snapshot_interval: int = 0
+    state_sync: StateSync | None = None
 
 
 def load_extender(home: Path) -> VoteExtender | None:
@@ -138,6 +143,8 @@ async def _run_comet_node(settings: NodeSettings, options: NodeOptions) -> None:
         p2p_port=P2P_PORT + offset,
         metrics_port=METRICS_PORT + offset if settings.has_metrics else 0,
         peers=settings.peers,
+        snapshot_interval=settings.snapshot_interval,
+        state_sync=settings.state_sync,
         timeout_commit_ms=max(1, round(1000 * (settings.interval_s - CONSENSUS_S))),
     )
     own = [Door("CometBFT RPC", "", comet.rpc_port), Door("CometBFT P2P", "", comet.p2p_port)]
@@ -163,6 +170,20 @@ def parse_peer(text: str) -> Peer:
     return Peer(node_id, address)
 
 
+def parse_state_sync(
+    parser: argparse.ArgumentParser, arguments: argparse.Namespace
+) -> StateSync | None:
+    """Take the flags of state sync; ends the process where some are missing."""
+    rpc = tuple(arguments.state_sync_rpc)
+    if not rpc:
+        return None
+    is_hash = re.fullmatch("[0-9A-Fa-f]{64}", arguments.trust_hash)
+    is_address = all(re.fullmatch(r"[\w.-]+:\d+", text) for text in rpc)
+    if len(rpc) < 2 or arguments.trust_height < 1 or not is_hash or not is_address:
+        parser.error("state sync: two --state-sync-rpc, --trust-height and --trust-hash")
+    return StateSync(rpc, arguments.trust_height, arguments.trust_hash)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run a node from the command line; return the exit code."""
     parser = argparse.ArgumentParser(prog="node.process", description="Run a node.")
@@ -176,6 +197,18 @@ def main(argv: list[str] | None = None) -> int:
         metavar="ID@HOST:PORT",
         help="another node, with --engine cometbft; may be repeated",
     )
+    parser.add_argument(
+        "--snapshot-interval", type=int, default=0, help="blocks between snapshots; 0: none"
+    )
+    parser.add_argument(
+        "--state-sync-rpc",
+        action="append",
+        default=[],
+        metavar="HOST:PORT",
+        help="RPC of a node to verify a snapshot by, for a node without data; give two",
+    )
+    parser.add_argument("--trust-height", type=int, default=0, help="of a block you trust")
+    parser.add_argument("--trust-hash", default="", help="its hash, hex")
     parser.add_argument("--metrics", action="store_true", help="CometBFT serves its metrics")
     parser.add_argument("--block-interval-ms", type=int, default=500, help="block to block")
     parser.add_argument("--port-offset", type=int, default=0, help="added to every port")
@@ -193,6 +226,8 @@ def main(argv: list[str] | None = None) -> int:
         engine=arguments.engine,
         peers=tuple(arguments.peer),
         has_metrics=arguments.metrics,
+        snapshot_interval=arguments.snapshot_interval,
+        state_sync=parse_state_sync(parser, arguments),
     )
     try:
         asyncio.run(run_node(settings))

@@ -279,6 +279,18 @@ class Application:
         retain_height = 0 if keep is None else max(self.last_block.height - keep + 1, 0)
         return abci.ResponseCommit(retain_height=retain_height)
 
+    def restore_state(self, height: int, changes: Changes, app_hash: bytes) -> bool:
+        """Take a whole state, where there is none yet, if it has the app hash the chain has.
+
+        Returns: whether it has; nothing is kept otherwise.
+        """
+        if self.store.version or self.store.stage(height, changes) != app_hash:
+            return False
+        self.store.commit()
+        self._genesis = None
+        self._reset_check_state()
+        return True
+
     # Queries
 
     def query(self, request: Any) -> Any:

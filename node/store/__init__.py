@@ -8,6 +8,7 @@
 | `patch.py`       | `replace_child`                | change one child of an encoded tree node    |
 | `sha.py`         | `short_sha256`                 | SHA-256 of few bytes                        |
 | `proofs.py`      | `Proof`, `ProofError`          | hash rules and proof checking, without LMDB |
+| `snapshots.py`   | `SnapshotImport`               | a whole version in chunks, for other nodes  |
 | `prune.py`       | `prune_versions`               | forget old versions a bit at a time         |
 | `tables.py`      | `STATE_LAYOUT`, key layouts    | tables of the state                         |
 | `probe.py`       | a script                       | whether all records of a file can be read   |

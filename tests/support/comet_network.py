@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -81,10 +82,10 @@ class CometNetwork:
         with open(self.homes[index] / "node.log", "ab") as log:
             self.processes[index] = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
 
-    def start_all(self) -> None:
+    def start_all(self, more: Sequence[str] = ()) -> None:
         """Start every node and wait for the first block."""
         for index in range(len(self.homes)):
-            self.start(index)
+            self.start(index, more=more)
         self.wait_for_height(1, timeout_s=START_TIMEOUT_S)
 
     def list_family(self, index: int) -> list[psutil.Process]:
@@ -115,6 +116,17 @@ class CometNetwork:
         for process in alive:
             process.kill()
         assert not alive, f"still running after the node was killed: {alive}"
+
+    def wipe(self, index: int) -> None:
+        """Remove a stopped node's data, but not what it signed last."""
+        data = self.homes[index] / "data"
+        for path in data.iterdir():
+            if path.name == "priv_validator_state.json":
+                continue
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
     def signal_all(self, index: int, number: int) -> None:
         """Send a signal to all processes of a node."""

@@ -8,6 +8,7 @@
 | `mirror.py`      | `BlockMirror`       | blocks and results where the doors read them    |
 | `client.py`      | `CometEngineClient` | CometBFT's RPC: transactions in, blocks out     |
 | `block_json.py`  |                     | CometBFT's JSON to protobuf                     |
+| `state_sync.py`  | `SnapshotKeeper`    | snapshots of the state, given and taken         |
 | `config.py`      | `CometSettings`     | the files CometBFT needs in a home              |
 | `build.py`       | `build`             | build the pinned CometBFT                       |
 

@@ -31,6 +31,19 @@ class Peer:
 
 
 @dataclass(frozen=True, slots=True)
+class StateSync:
+    """Where a node without data gets its state from instead of executing every block.
+
+    rpc: `host:port` of the RPC of two nodes or more; light blocks come from there.
+    trust_height, trust_hash: a block the operator trusts, its hash as hex.
+    """
+
+    rpc: tuple[str, ...]
+    trust_height: int
+    trust_hash: str
+
+
+@dataclass(frozen=True, slots=True)
 class CometSettings:
     """What the operator of a node chooses of CometBFT.
 
@@ -39,6 +52,8 @@ class CometSettings:
     peers: connected to for good.
     timeout_commit_ms: pause after a block before the next is proposed.
     is_local: all nodes are on this machine: short gossip pauses, many nodes of one address.
+    snapshot_interval: blocks from one snapshot of the state to the next; 0 makes none.
+    state_sync: used while there is no data.
     """
 
     rpc_port: int
@@ -50,6 +65,8 @@ class CometSettings:
     is_local: bool = True
     moniker: str = "descent"
     log_level: str = "error"
+    snapshot_interval: int = 0
+    state_sync: StateSync | None = None
 
 
 def build_config(settings: CometSettings) -> str:
@@ -83,6 +100,7 @@ type = "flood"
 size = 20000
 cache_size = 40000
 
+{build_state_sync(settings.state_sync)}
 [consensus]
 timeout_propose = "2s"
 timeout_commit = "{settings.timeout_commit_ms}ms"
@@ -92,6 +110,21 @@ peer_gossip_sleep_duration = "{gossip_ms}ms"
 [instrumentation]
 prometheus = {"true" if settings.metrics_port else "false"}
 {metrics}"""
+
+
+def build_state_sync(sync: StateSync | None) -> str:
+    """Build the section `statesync`, empty without."""
+    if sync is None:
+        return ""
+    servers = ",".join(f"http://{address}" for address in sync.rpc)
+    return f"""[statesync]
+enable = true
+rpc_servers = "{servers}"
+trust_height = {sync.trust_height}
+trust_hash = "{sync.trust_hash}"
+trust_period = "168h0m0s"
+discovery_time = "5s"
+"""
 
 
 def prepare_home(home: Path, settings: CometSettings) -> None:

@@ -189,28 +189,3 @@ class BlockMirror:
             items += answer["validators"]
             if len(items) >= int(answer["total"]) or not answer["validators"]:
                 return parse_validator_page(items)
-
-
-class MirroredApplication:
-    """The application, with a mirror that is told what it finalized and committed."""
-
-    def __init__(self, application: Any, mirror: BlockMirror) -> None:
-        self._application = application
-        self._mirror = mirror
-        self._height = 0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._application, name)
-
-    def finalize_block(self, request: Any) -> Any:
-        """Execute a block and tell the mirror its results."""
-        response = self._application.finalize_block(request)
-        self._height = request.height
-        self._mirror.note_results(request.height, response)
-        return response
-
-    def commit(self, request: Any) -> Any:
-        """Persist the finalized block and tell the mirror."""
-        response = self._application.commit(request)
-        self._mirror.note_commit(self._height, response.retain_height)
-        return response

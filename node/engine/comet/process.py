@@ -23,7 +23,8 @@ from node.engine.comet.abci_server import AbciServer
 from node.engine.comet.build import VERSION, find_binary, get_version
 from node.engine.comet.client import CometRpc
 from node.engine.comet.config import ABCI_SOCKET_NAME, CometSettings, prepare_home
-from node.engine.comet.mirror import BlockMirror, MirroredApplication
+from node.engine.comet.mirror import BlockMirror
+from node.engine.comet.state_sync import SnapshotKeeper
 from node.engine.errors import EngineMissing, EngineStopped
 from node.engine.genesis_doc import GenesisDoc
 
@@ -48,6 +49,33 @@ def require_binary() -> Path:
     if found != VERSION:
         raise EngineMissing(f"{binary} is CometBFT {found or '?'}, not {VERSION}: `make cometbft`")
     return binary
+
+
+class WatchedApplication:
+    """The application; mirror and snapshots are told what it finalized and committed."""
+
+    def __init__(self, application: Any, mirror: BlockMirror, snapshots: SnapshotKeeper) -> None:
+        self._application = application
+        self._mirror = mirror
+        self._snapshots = snapshots
+        self._height = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._application, name)
+
+    def finalize_block(self, request: Any) -> Any:
+        """Execute a block and tell the mirror its results."""
+        response = self._application.finalize_block(request)
+        self._height = request.height
+        self._mirror.note_results(request.height, response)
+        return response
+
+    def commit(self, request: Any) -> Any:
+        """Persist the finalized block and tell the others."""
+        response = self._application.commit(request)
+        self._mirror.note_commit(self._height, response.retain_height)
+        self._snapshots.note_commit(self._height)
+        return response
 
 
 async def run_comet(
@@ -77,12 +105,16 @@ async def run_comet(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
-    server = AbciServer(MirroredApplication(application, mirror), home / "data" / ABCI_SOCKET_NAME)
+    folder = home / "data" / "snapshots"
+    snapshots = SnapshotKeeper(application, folder, settings.snapshot_interval)
+    watched = WatchedApplication(application, mirror, snapshots)
+    server = AbciServer(watched, snapshots, home / "data" / ABCI_SOCKET_NAME)
     try:
         await server.start()
         await _run_engine(binary, home, server, mirror, stopping, application, on_ready)
     finally:
         await server.stop()
+        await snapshots.close()
         mirror.close()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)

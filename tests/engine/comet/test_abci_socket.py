@@ -25,6 +25,7 @@ from node.engine.comet.framing import (
     encode_varint,
     encode_wrapped,
 )
+from node.engine.comet.state_sync import SnapshotKeeper
 from node.store.state import StateStore
 
 WAIT_S = 5.0
@@ -71,7 +72,9 @@ OPEN: list[Client] = []
 async def serving(folder: Path) -> AsyncIterator[AbciServer]:
     """Serve the chain's application on an empty state."""
     with StateStore.open(folder / "state") as store:
-        server = AbciServer(build_chain().open_application(store), folder / "abci.sock")
+        application = build_chain().open_application(store)
+        snapshots = SnapshotKeeper(application, folder / "snapshots")
+        server = AbciServer(application, snapshots, folder / "abci.sock")
         await server.start()
         try:
             yield server
@@ -148,7 +151,7 @@ async def test_info_and_snapshots(tmp_path: Path) -> None:
         assert (info.data, info.last_block_height) == ("descent", 0)
         assert not (await client.ask(list_snapshots=abci.RequestListSnapshots())).snapshots
         offered = await client.ask(offer_snapshot=abci.RequestOfferSnapshot())
-        assert offered.result == abci.ResponseOfferSnapshot.REJECT
+        assert offered.result == abci.ResponseOfferSnapshot.ABORT
 
 
 @pytest.mark.parametrize(
