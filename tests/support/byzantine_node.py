@@ -1,7 +1,8 @@
 """A node that lies: `python -m tests.support.byzantine_node ...` takes the flags of `node.process`.
 
 `DESCENT_TEST_LIE` says how. `proposals`: what it proposes breaks a rule, another one at each
-height, and it accepts its own. `app-hash`: it tells its CometBFT a wrong app hash.
+height, and it accepts its own. `app-hash`: it tells its CometBFT a wrong app hash. `nil`: it rejects
+every proposal, so that it votes otherwise than an honest node with the same key.
 """
 
 from __future__ import annotations
@@ -53,6 +54,11 @@ class LyingApplication:
         return abci.ResponseProcessProposal(status=abci.ResponseProcessProposal.ACCEPT)
 
     @staticmethod
+    def reject_proposal(application: Application, request: Any) -> Any:
+        """Reject anything."""
+        return abci.ResponseProcessProposal(status=abci.ResponseProcessProposal.REJECT)
+
+    @staticmethod
     def finalize_block(application: Application, request: Any) -> Any:
         """Execute, and tell another app hash."""
         response = LyingApplication.finalize(application, request)
@@ -67,6 +73,8 @@ def install(lie: str) -> None:
         Application.process_proposal = LyingApplication.process_proposal  # type: ignore
     elif lie == "app-hash":
         Application.finalize_block = LyingApplication.finalize_block  # type: ignore
+    elif lie == "nil":
+        Application.process_proposal = LyingApplication.reject_proposal  # type: ignore
     else:
         raise SystemExit(f"unknown lie {lie!r}")
 

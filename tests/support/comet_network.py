@@ -52,7 +52,7 @@ class CometNetwork:
 
     def __init__(self, folder: Path, num_nodes: int = 1) -> None:
         self.homes = [folder / f"node-{index}" for index in range(num_nodes)]
-        self.offset = find_port_offset(num_nodes)
+        self.offset = find_port_offset(num_nodes + 1)  # there may be a twin
         self.processes: dict[int, subprocess.Popen[bytes]] = {}
         seeds = [bytes((index + 1,)) * 32 for index in range(num_nodes)]
         init_devnet_homes(self.homes, time_ns=time.time_ns(), onion_seeds=seeds)
@@ -64,6 +64,16 @@ class CometNetwork:
     def __exit__(self, *_: object) -> None:
         for index in list(self.processes):
             self.kill(index)
+
+    def add_twin(self, index: int) -> int:
+        """Make the home of another node that signs with a node's key; returns its index."""
+        home = self.homes[0].parent / f"twin-of-{index}"
+        (home / "config").mkdir(parents=True)
+        for name in ("genesis.json", "priv_validator_key.json"):
+            shutil.copy(self.homes[index] / "config" / name, home / "config" / name)
+        self.homes.append(home)
+        self._ids.append(load_node_id(home / "config" / "node_key.json"))
+        return len(self.homes) - 1
 
     def get_port(self, base: int, index: int = 0) -> int:
         """Get a port of a node."""
