@@ -16,6 +16,7 @@ import json
 import os
 import shutil
 import struct
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -131,10 +132,12 @@ def read_chunk(folder: Path, height: int, index: int) -> bytes:
         return b""
 
 
-def remove_old(folder: Path, num_kept: int) -> None:
-    """Remove all but the newest snapshots."""
+def remove_old(folder: Path, num_kept: int, min_age_s: float) -> None:
+    """Remove all but the newest snapshots, and but those somebody may just be fetching."""
     for manifest in list_snapshots(folder)[num_kept:]:
-        shutil.rmtree(folder / str(manifest.height), ignore_errors=True)
+        path = folder / str(manifest.height)
+        if time.time() - path.stat().st_mtime >= min_age_s:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 class SnapshotImport:

@@ -95,7 +95,9 @@ def test_old_ones_are_removed(source: StateStore, tmp_path: Path) -> None:
     for version in (1, 2, 3, 4, 5):
         with source.view(version) as view:
             write_snapshot(view, folder, CHUNK)
-    remove_old(folder, 2)
+    remove_old(folder, 2, 60.0)
+    assert len(list_snapshots(folder)) == 5
+    remove_old(folder, 2, 0.0)
     assert [item.height for item in list_snapshots(folder)] == [5, 4]
     assert read_chunk(folder, 1, 0) == b""
     source.close()

@@ -1,8 +1,8 @@
 """A node that lies: `python -m tests.support.byzantine_node ...` takes the flags of `node.process`.
 
 `DESCENT_TEST_LIE` says how. `proposals`: what it proposes breaks a rule, another one at each
-height, and it accepts its own. `app-hash`: it tells its CometBFT a wrong app hash. `nil`: it rejects
-every proposal, so that it votes otherwise than an honest node with the same key.
+height, and it accepts its own. `app-hash`: it tells its CometBFT a wrong app hash. `nil`: it
+rejects every proposal, so that it votes otherwise than an honest node with the same key.
 """
 
 from __future__ import annotations

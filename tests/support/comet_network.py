@@ -52,7 +52,7 @@ class CometNetwork:
 
     def __init__(self, folder: Path, num_nodes: int = 1) -> None:
         self.homes = [folder / f"node-{index}" for index in range(num_nodes)]
-        self.offset = find_port_offset(num_nodes + 1)  # there may be a twin
+        self.offset = find_port_offset(num_nodes + 1)  # and one that is added
         self.processes: dict[int, subprocess.Popen[bytes]] = {}
         seeds = [bytes((index + 1,)) * 32 for index in range(num_nodes)]
         init_devnet_homes(self.homes, time_ns=time.time_ns(), onion_seeds=seeds)
@@ -65,12 +65,17 @@ class CometNetwork:
         for index in list(self.processes):
             self.kill(index)
 
-    def add_twin(self, index: int) -> int:
-        """Make the home of another node that signs with a node's key; returns its index."""
-        home = self.homes[0].parent / f"twin-of-{index}"
+    def add_node(self, twin_of: int | None = None) -> int:
+        """Make the home of a node that is no validator; returns its index.
+
+        Args:
+            twin_of: a node whose key the new one signs with, too.
+        """
+        home = self.homes[0].parent / f"node-{len(self.homes)}"
         (home / "config").mkdir(parents=True)
-        for name in ("genesis.json", "priv_validator_key.json"):
-            shutil.copy(self.homes[index] / "config" / name, home / "config" / name)
+        shutil.copy(self.homes[0] / "config" / "genesis.json", home / "config")
+        if twin_of is not None:
+            shutil.copy(self.homes[twin_of] / "config" / "priv_validator_key.json", home / "config")
         self.homes.append(home)
         self._ids.append(load_node_id(home / "config" / "node_key.json"))
         return len(self.homes) - 1

@@ -30,6 +30,9 @@ from node.store.view import StateView
 logger = logging.getLogger(__name__)
 
 NUM_KEPT = 2
+MIN_AGE_S = 120.0
+"""A new node looks for snapshots for some seconds and then needs all chunks of the one it chose."""
+
 NUM_OFFERED = 10
 Offer, Apply = abci.ResponseOfferSnapshot, abci.ResponseApplySnapshotChunk
 
@@ -70,7 +73,7 @@ class SnapshotKeeper:
         try:
             with view:
                 manifest = write_snapshot(view, self._folder)
-            remove_old(self._folder, NUM_KEPT)
+            remove_old(self._folder, NUM_KEPT, MIN_AGE_S)
         except (OSError, StoreError) as error:
             # A snapshot is for others; this node goes on without it.
             logger.warning("no snapshot of height %d: %s", view.version, error)

@@ -44,7 +44,7 @@ def test_double_signing_is_slashed(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         network.start_all()
         network.wait_for_height(3)
         assert get_tokens(network) == SELF_BOND_UDSC
-        twin = network.add_twin(SIGNER)
+        twin = network.add_node(twin_of=SIGNER)
         monkeypatch.setenv("DESCENT_TEST_LIE", "nil")
         network.start(twin, "tests.support.byzantine_node")
         kept, whole = FRACTION_KEPT

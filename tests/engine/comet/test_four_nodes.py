@@ -8,10 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from node.doors.supervisor import RPC_PORT
-from node.engine.blockstore import BlockStore
 from node.engine.keys import load_validator_key
-from node.store.snapshots import list_snapshots
 from tests.support.comet_network import CometNetwork, needs_cometbft
 
 pytestmark = [needs_cometbft, pytest.mark.slow]
@@ -22,7 +19,7 @@ LIAR = 3
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CometNetwork]:
     with CometNetwork(tmp_path_factory.mktemp("comet"), 4) as network:
-        network.start_all(["--snapshot-interval", "10"])
+        network.start_all()
         yield network
 
 
@@ -87,26 +84,6 @@ def test_wiped_data_comes_back_by_blocks(network: CometNetwork) -> None:
     network.wait_for_height(top, 1, timeout_s=30)
     assert network.call("status", 1)["sync_info"]["earliest_block_height"] == "1"
     ensure_agreement(network, [0, 1], top)
-
-
-def test_wiped_data_comes_back_by_state_sync(network: CometNetwork) -> None:
-    assert network.stop(2) == 0
-    network.wipe(2)
-    network.wait_for_height(24)
-    folder = network.homes[0] / "data" / "snapshots"
-    network.wait_until(lambda: bool(list_snapshots(folder)))
-    trusted = network.call("block", height="5")["block_id"]["hash"]
-    more = ["--trust-height", "5", "--trust-hash", trusted]
-    for index in (0, 1):
-        more += ["--state-sync-rpc", f"127.0.0.1:{network.get_port(RPC_PORT, index)}"]
-    network.start(2, more=more)
-    top = network.get_height()
-    network.wait_for_height(top + 2, 2, timeout_s=60)
-    earliest = int(network.call("status", 2)["sync_info"]["earliest_block_height"])
-    assert earliest > 10
-    ensure_agreement(network, [0, 2], top)
-    with BlockStore.open(network.homes[2] / "data" / "blocks", readonly=True) as blocks:
-        assert blocks.base >= earliest
 
 
 def test_two_of_four_decide_nothing(network: CometNetwork) -> None:
