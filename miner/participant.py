@@ -99,7 +99,7 @@ async def open_seat(
         [member.endpoint for member in members if member.endpoint],
     )
     setup = RunSetup.create(run, dataset, backend)
-    _adopt_weights(setup, store, settings.data_dir)
+    adopt_weights(setup, store, settings.data_dir)
     uid = await _register(client, key, settings)
     endpoint = f"{settings.host}:{settings.port or FIRST_PORT + settings.port_offset + uid}"
     follower = RunFollower(client, setup, store, blobs, own_uid=uid)
@@ -109,7 +109,7 @@ async def open_seat(
         yield Seat(follower, uid)
 
 
-def _adopt_weights(setup: RunSetup, store: ParticipantStore, data_dir: Path) -> None:
+def adopt_weights(setup: RunSetup, store: ParticipantStore, data_dir: Path) -> None:
     """Take imported first weights that are on this machine, to train from and to serve."""
     root = setup.spec.initial_root
     if setup.spec.imported_weights and store.get_state(root, setup.checkpoint_layout) is None:
