@@ -17,8 +17,11 @@ from cli.output import JSON, TABLE, CommandFailed, UsageFailed, report
 COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("cli.status", "Show the node, its chain and its height."),
     "keys": ("cli.keys", "List, make, show, import and export keys."),
-    "query": ("cli.query", "Ask the chain: balances, staking, transactions, blocks."),
-    "tx": ("cli.tx", "Send coins, and stake them."),
+    "query": (
+        "cli.query",
+        "Ask the chain: balances, staking, rewards, proposals, transactions, blocks.",
+    ),
+    "tx": ("cli.tx", "Send coins, stake them, vote."),
     "run": ("cli.run", "Create, list, show and join training runs."),
     "node": ("cli.node", "Run and inspect a node."),
     "devnet": ("cli.devnet.app", "A whole network on this machine."),

@@ -6,12 +6,20 @@ import typer
 
 from chain_client.errors import InvalidInput
 from cli.context import CHAIN, Context, command, new_group
+from cli.params import format_fraction
+from cli.query_gov import app as gov_app
+from cli.query_gov import show_params
+from cli.query_stake import distribution_app, mint_app, slashing_app
 
-app = new_group("Ask the chain: balances, staking, transactions, blocks.")
+app = new_group("Ask the chain: balances, staking, rewards, proposals, transactions, blocks.")
 bank_app = new_group("Balances and supply.")
 staking_app = new_group("Operators, delegations, unbonding.")
 app.add_typer(bank_app, name="bank")
 app.add_typer(staking_app, name="staking")
+app.add_typer(distribution_app, name="distribution")
+app.add_typer(slashing_app, name="slashing")
+app.add_typer(gov_app, name="gov")
+app.add_typer(mint_app, name="mint")
 
 WhoArgument = Annotated[
     str, typer.Argument(metavar="NAME|ADDRESS", help="A key of the home, or an address.")
@@ -70,6 +78,40 @@ async def unbonding(context: Context, who: WhoArgument) -> Any:
             for item in await client.get_unbondings(address)
             for entry in item.entries
         ]
+
+
+@command(staking_app, "redelegations", needs=CHAIN)
+async def redelegations(context: Context, who: WhoArgument) -> Any:
+    """List stake an account moved that still answers for the operator it came from."""
+    from cosmos.staking.v1beta1 import query_pb2
+
+    request = query_pb2.QueryRedelegationsRequest(delegator_addr=context.address(who))
+    request.pagination.limit = 1_000
+    async with context.client() as client:
+        found = await client.query(
+            "/cosmos.staking.v1beta1.Query/Redelegations",
+            request,
+            query_pb2.QueryRedelegationsResponse,
+        )
+    return [
+        {
+            "from_operator": item.redelegation.validator_src_address,
+            "to_operator": item.redelegation.validator_dst_address,
+            "amount_udsc": int(entry.balance),
+            "completion_time": entry.redelegation_entry.completion_time.ToJsonString(),
+        }
+        for item in found.redelegation_responses
+        for entry in item.entries
+    ]
+
+
+@command(app, "params", needs=CHAIN)
+async def params(
+    context: Context,
+    pallet: Annotated[str, typer.Argument(metavar="[PALLET]", help="Default: all.")] = "",
+) -> Any:
+    """Show parameters; `descent tx gov propose --param` changes them."""
+    return await show_params(context, pallet)
 
 
 @command(app, "tx", needs=CHAIN)
@@ -136,4 +178,5 @@ def _operator(item: Any) -> dict[str, Any]:
         "status": BondStatus.Name(item.status).removeprefix("BOND_STATUS_").lower(),
         "is_jailed": item.jailed,
         "stake_udsc": int(item.tokens or 0),
+        "commission": format_fraction(int(item.commission.commission_rates.rate or 0)),
     }

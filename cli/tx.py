@@ -1,17 +1,24 @@
-"""`descent tx`: coins and stake."""
+"""`descent tx`: coins, stake and its rewards."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from chain_client.address import OPERATOR_PREFIX, decode_address, operator_address
+from chain_client.address import operator_address
 from chain_client.amounts import BASE_DENOM, format_dsc, parse_amount
+from chain_client.errors import InvalidInput
 from cli.context import TX, Context, command, new_group
+from cli.gov import app as gov_app
+from cli.params import parse_fraction
+from cli.query_stake import find_operator
 
-app = new_group("Send coins, and stake them.")
+app = new_group("Send coins, stake them, vote.")
 stake_app = new_group("Become an operator, delegate to one, take stake back.")
 app.add_typer(stake_app, name="stake")
+app.add_typer(gov_app, name="gov")
+
+KEEP = "[do-not-modify]"
 
 FromArgument = Annotated[str, typer.Argument(metavar="FROM", help="Key that pays and signs.")]
 AmountArgument = Annotated[str, typer.Argument(metavar="AMOUNT", help="5DSC or 5000000udsc.")]
@@ -55,6 +62,15 @@ async def create_operator(
             " Default: <home>/consensus_keys/FROM.json.",
         ),
     ] = None,
+    commission: Annotated[
+        str, typer.Option("--commission", help="Part of rewards the operator keeps, e.g. 10%.")
+    ] = "0",
+    max_commission: Annotated[
+        str, typer.Option("--max-commission", help="Never more than this; fixed for ever.")
+    ] = "20%",
+    max_commission_change: Annotated[
+        str, typer.Option("--max-commission-change", help="Most in a day; fixed for ever.")
+    ] = "1%",
 ) -> Any:
     """Become an operator with stake of one's own."""
     from cosmos.crypto.ed25519.keys_pb2 import PubKey
@@ -74,8 +90,12 @@ async def create_operator(
         pubkey=pack_any(PubKey(key=public_key)),
     )
     message.description.moniker = moniker or sender
-    message.commission.rate = message.commission.max_rate = "0"
-    message.commission.max_change_rate = "0"
+    rates = message.commission
+    rates.rate, rates.max_rate = (
+        str(parse_fraction(commission)),
+        str(parse_fraction(max_commission)),
+    )
+    rates.max_change_rate = str(parse_fraction(max_commission_change))
     message.value.denom, message.value.amount = BASE_DENOM, str(amount_udsc)
     what = f"Make {sender} an operator with {format_dsc(amount_udsc)}"
     document = await context.submit(key, [message], what)
@@ -110,7 +130,7 @@ async def undelegate(
 async def _move_stake(
     context: Context, message: Any, sender: str, operator: str, amount: str, verb: str
 ) -> dict[str, Any]:
-    amount_udsc, operator_addr = parse_amount(amount), _find_operator(context, operator)
+    amount_udsc, operator_addr = parse_amount(amount), find_operator(context, operator)
     key = context.key(sender)
     message.delegator_address, message.validator_address = key.address, operator_addr
     message.amount.denom, message.amount.amount = BASE_DENOM, str(amount_udsc)
@@ -125,8 +145,145 @@ async def _move_stake(
     }
 
 
-def _find_operator(context: Context, text: str) -> str:
-    if text.startswith(OPERATOR_PREFIX + "1"):
-        decode_address(text, OPERATOR_PREFIX)
-        return text
-    return operator_address(context.address(text))
+@command(stake_app, "redelegate", needs=TX)
+async def redelegate(
+    context: Context,
+    sender: FromArgument,
+    operator: OperatorArgument,
+    to_operator: Annotated[
+        str, typer.Argument(metavar="TO_OPERATOR", help="Who gets it: as OPERATOR.")
+    ],
+    amount: AmountArgument,
+) -> Any:
+    """Move stake from one operator to another at once."""
+    from cosmos.staking.v1beta1.tx_pb2 import MsgBeginRedelegate
+
+    amount_udsc, source = parse_amount(amount), find_operator(context, operator)
+    target, key = find_operator(context, to_operator), context.key(sender)
+    message = MsgBeginRedelegate(
+        delegator_address=key.address, validator_src_address=source, validator_dst_address=target
+    )
+    message.amount.denom, message.amount.amount = BASE_DENOM, str(amount_udsc)
+    what = f"Move {format_dsc(amount_udsc)} of {sender} from {operator} to {to_operator}"
+    document = await context.submit(key, [message], what)
+    return {
+        "delegator": key.address,
+        "from_operator": source,
+        "to_operator": target,
+        "amount_udsc": amount_udsc,
+        **document,
+    }
+
+
+@command(stake_app, "edit-operator", needs=TX)
+async def edit_operator(
+    context: Context,
+    sender: FromArgument,
+    moniker: Annotated[str | None, typer.Option("--moniker", help="Name for people.")] = None,
+    identity: Annotated[str | None, typer.Option("--identity", help="Keybase or other.")] = None,
+    website: Annotated[str | None, typer.Option("--website", help="Where to read more.")] = None,
+    contact: Annotated[str | None, typer.Option("--contact", help="Security contact.")] = None,
+    details: Annotated[str | None, typer.Option("--details", help="A few words.")] = None,
+    commission: Annotated[
+        str | None, typer.Option("--commission", help="New commission, e.g. 5%; once a day.")
+    ] = None,
+    min_self_delegation: Annotated[
+        str | None, typer.Option("--min-self-delegation", help="Can only be raised.")
+    ] = None,
+) -> Any:
+    """Change what an operator says of itself, its commission, its minimum stake."""
+    from cosmos.staking.v1beta1.tx_pb2 import MsgEditValidator
+
+    key = context.key(sender)
+    message = MsgEditValidator(validator_address=operator_address(key.address))
+    for field, value in {
+        "moniker": moniker,
+        "identity": identity,
+        "website": website,
+        "security_contact": contact,
+        "details": details,
+    }.items():
+        setattr(message.description, field, KEEP if value is None else value)
+    if commission is not None:
+        message.commission_rate = str(parse_fraction(commission))
+    if min_self_delegation is not None:
+        message.min_self_delegation = str(parse_amount(min_self_delegation))
+    document = await context.submit(key, [message], f"Change the operator {sender}")
+    return {"operator": message.validator_address, **document}
+
+
+@command(stake_app, "unjail", needs=TX)
+async def unjail(context: Context, sender: FromArgument) -> Any:
+    """Come back from jail when the time is over."""
+    from cosmos.slashing.v1beta1.tx_pb2 import MsgUnjail
+
+    key = context.key(sender)
+    message = MsgUnjail(validator_addr=operator_address(key.address))
+    document = await context.submit(key, [message], f"Unjail the operator {sender}")
+    return {"operator": message.validator_addr, **document}
+
+
+@command(app, "withdraw-rewards", needs=TX)
+async def withdraw_rewards(
+    context: Context,
+    sender: FromArgument,
+    operator: Annotated[
+        str, typer.Option("--operator", help="Only from this one. Default: from all.")
+    ] = "",
+    commission: Annotated[
+        bool, typer.Option("--commission", help="The commission of FROM's operator too.")
+    ] = False,
+) -> Any:
+    """Take what stake has earned."""
+    from cosmos.distribution.v1beta1.tx_pb2 import (
+        MsgWithdrawDelegatorReward,
+        MsgWithdrawValidatorCommission,
+    )
+
+    key = context.key(sender)
+    if operator:
+        operators = [find_operator(context, operator)]
+    else:
+        async with context.client() as client:
+            found = await client.get_delegations(key.address)
+        operators = [item.delegation.validator_address for item in found]
+    messages: list[Any] = [
+        MsgWithdrawDelegatorReward(delegator_address=key.address, validator_address=address)
+        for address in operators
+    ]
+    if commission:
+        messages.append(
+            MsgWithdrawValidatorCommission(validator_address=operator_address(key.address))
+        )
+    if not messages:
+        raise InvalidInput(f"{sender} has delegated to nobody")
+    document = await context.submit(key, messages, f"Withdraw the rewards of {sender}")
+    return {**_sum_withdrawn(document), "operators": operators, **document}
+
+
+@command(app, "set-withdraw-address", needs=TX)
+async def set_withdraw_address(
+    context: Context,
+    sender: FromArgument,
+    to: Annotated[str, typer.Argument(metavar="TO", help="A key of the home, or an address.")],
+) -> Any:
+    """Have the rewards of a key paid to another account."""
+    from cosmos.distribution.v1beta1.tx_pb2 import MsgSetWithdrawAddress
+
+    key, to_address = context.key(sender), context.address(to)
+    message = MsgSetWithdrawAddress(delegator_address=key.address, withdraw_address=to_address)
+    document = await context.submit(key, [message], f"Pay the rewards of {sender} to {to}")
+    return {"from": key.address, "to": to_address, **document}
+
+
+def _sum_withdrawn(document: dict[str, Any]) -> dict[str, Any]:
+    """Return what a withdrawal paid, from its events."""
+    result = document.get("_result")
+    if result is None:
+        return {}
+    texts = [
+        dict(event.pairs)["amount"]
+        for event in result.events
+        if event.type in ("withdraw_rewards", "withdraw_commission")
+    ]
+    return {"withdrawn_udsc": sum(int(text.removesuffix(BASE_DENOM)) for text in texts)}

@@ -9,14 +9,19 @@ import pytest
 
 from chain_client.keys import Key, Keyring
 from cli.main import run
+from node.pallets.gov.types import GovParams
+from node.runtime.params import ParamsCodec
 from tests.support.devnet_node import DevnetNode, get_secret
 
-NAMES = ("faucet", "owner", "validator-0", "validator-1", "miner-0")
+VALIDATORS = tuple(f"validator-{index}" for index in range(7))
+NAMES = ("faucet", "owner", *VALIDATORS, "miner-0")
+FAST_VOTES = ParamsCodec(GovParams).to_json(GovParams(max_deposit_seconds=60, voting_seconds=8))
 
 
 @pytest.fixture(scope="session")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevnetNode]:
-    found = DevnetNode(tmp_path_factory.mktemp("node") / "home")
+    home = tmp_path_factory.mktemp("node") / "home"
+    found = DevnetNode(home, params={"gov": FAST_VOTES})
     found.start()
     yield found
     found.stop()

@@ -52,13 +52,13 @@ def get_secret(name: str) -> bytes:
 class DevnetNode:
     """A node process with its doors."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, params: dict[str, dict[str, Any]] | None = None) -> None:
         self.home = home
         self.chain_id = CHAIN_ID
         self.port_offset = find_port_offset()
         self.grpc_port, self.rpc_port = (door.port for door in list_doors(self.port_offset))
         self.process: subprocess.Popen[bytes] | None = None
-        init_devnet_home(home, time_ns=GENESIS_TIME_NS, onion_seed=b"\x07" * 32)
+        init_devnet_home(home, time_ns=GENESIS_TIME_NS, onion_seed=b"\x07" * 32, params=params)
 
     def start(self) -> None:
         """Start the node and wait until both doors answer."""
