@@ -31,6 +31,7 @@ def start(process: ProcessPlan, logs: Path) -> dict[str, Any]:
         "OMP_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
+        "MALLOC_ARENA_MAX": "2",  # docs/log.md, 2026-11-21, memory
     }
     with log.open("ab") as handle:
         child = subprocess.Popen(
