@@ -5,8 +5,6 @@
 | `state.py`       | `StateStore`                   | stage a block's changes and commit them     |
 | `view.py`        | `StateView`, `VersionRecord`   | read one version: values, iteration, proofs |
 | `tree.py`        | `TreeUpdate`, `prove_place`    | Jellyfish Merkle tree, batched updates      |
-| `patch.py`       | `replace_child`                | change one child of an encoded tree node    |
-| `sha.py`         | `short_sha256`                 | SHA-256 of few bytes                        |
 | `proofs.py`      | `Proof`, `ProofError`          | hash rules and proof checking, without LMDB |
 | `snapshots.py`   | `SnapshotImport`               | a whole version in chunks, for other nodes  |
 | `prune.py`       | `prune_versions`               | forget old versions a bit at a time         |

@@ -26,7 +26,7 @@ KEY_END = b"\x00\x00"  # after an escaped key; sorts below everything that conti
 LIVE, DELETED = b"\x00", b"\x01"
 
 
-STATE_LAYOUT = Layout((b"values", b"nodes", b"stale", b"versions", b"meta"), b"descent-state-2")
+STATE_LAYOUT = Layout((b"values", b"nodes", b"stale", b"versions", b"meta"), b"descent-state-1")
 
 
 def pack_version(version: int) -> bytes:

@@ -4,10 +4,9 @@ Source: Gao, Hu, Wu, "Jellyfish Merkle Tree" (Diem, 2021). Hash rules: `proofs.p
 
 A stored node covers four bits of the key hash. It is kept under (version that wrote it, store,
 depth, path), so writing never overwrites: the nodes of a version are appended, and what they
-replace is listed for pruning. A node lists its children and the hashes over them; what is read is
-hashed again, which proves on the way that the bytes are the ones the parent names. Nodes near the
-root are kept decoded (`NodeCache`). Further down, where a node has one change, the bytes are
-patched (`patch.py`); whatever that cannot do goes through `Node`.
+replace is listed for pruning. A node lists its children only; the 15 hashes between the children
+and the node's own are made again when it is read, which proves on the way that the bytes are the
+ones the parent names. Nodes near the root are kept decoded (`NodeCache`).
 
 Shape is a function of the content alone: a leaf that becomes the only one below a node moves up.
 
@@ -17,31 +16,24 @@ A *leaf* is (key hash, value hash). A *label* is the node's database key without
 """
 
 from collections.abc import Callable
+from hashlib import sha256
 
 from node.store.errors import WHAT_TO_DO, StoreCorrupt
-from node.store.patch import (
-    HEAD_SIZE,
-    INNER_SIZE,
-    LEAF_SIZE,
-    MASKS,
-    NUM_SLOTS,
-    VERSION_SIZE,
-    locate_child,
-    replace_child,
-)
 from node.store.proofs import EMPTY_HASH, HASH_SIZE, TreeProof, hash_leaf
-from node.store.sha import short_sha256
 
 Leaf = tuple[bytes, bytes]  # key hash, value hash
 Child = int | Leaf | None  # version of the node below, leaf, nothing
 Change = tuple[bytes, bytes | None, bytes]  # key hash, value hash or None to delete, key
 ReadNode = Callable[[int, bytes], bytes | None]  # (version, label) -> stored bytes
 
+NUM_SLOTS = 16
 CACHED_DEPTH_MAX = 3  # nodes this deep and above are kept decoded: at most 4369 a store
 CACHED_NODES_MAX = 3 * 4369
 _EMPTY_HASHES = [EMPTY_HASH] * (2 * NUM_SLOTS)
 _EMPTY_CHILDREN: list[Child] = [None] * NUM_SLOTS
 _HIGH_NIBBLE = [bytes([byte & 0xF0]) for byte in range(256)]
+_VERSION_SIZE = 8
+_LEAF_SIZE, _INNER_SIZE = 2 * HASH_SIZE, _VERSION_SIZE + HASH_SIZE  # bytes of an encoded child
 _INNER = range(NUM_SLOTS - 1, 0, -1)  # places of the hashes over children, lowest first
 _PARENT_MARKS = [
     sum(1 << (NUM_SLOTS + slot >> shift) for shift in (1, 2, 3, 4)) for slot in range(NUM_SLOTS)
@@ -95,7 +87,7 @@ class Node:
                 single |= 1 << i
                 continue
             single &= ~(1 << i)
-            hashes[i] = short_sha256(b"\x01" + left + right).digest()
+            hashes[i] = sha256(b"\x01" + left + right).digest()
         self.single = single
 
     def get_only_leaf(self) -> Leaf | None:
@@ -104,24 +96,10 @@ class Node:
             return None
         return next(child for child in self.children if type(child) is tuple)
 
-    def list_inner(self) -> int:
-        """List as bits the hashes between the node's own and its children that are stored."""
-        inner, hashes, single = 0, self.hashes, self.single
-        for i in range(2, NUM_SLOTS):
-            if hashes[i] is not EMPTY_HASH and not single >> i & 1:
-                inner |= 1 << i
-        return inner
-
     def encode(self) -> bytes:
-        """Encode three u16 masks, then hashes, then children.
-
-        The masks say which slots have a child, which of these a leaf, and which of `hashes[2]` to
-        `hashes[15]` are over two leaves or more. These hashes follow, then each child in slot
-        order: key hash and value hash of a leaf, version and hash of an inner node.
-        """
+        """Encode the children: two u16 masks (present, leaf), then each child in slot order."""
         present = leaf = 0
-        inner = self.list_inner()
-        parts = [b"", *(self.hashes[i] for i in range(2, NUM_SLOTS) if inner >> i & 1)]
+        parts = [b""]
         for slot, child in enumerate(self.children):
             if child is None:
                 continue
@@ -130,9 +108,9 @@ class Node:
                 leaf |= 1 << slot
                 parts += child
             else:
-                parts.append(child.to_bytes(VERSION_SIZE, "big"))  # type: ignore[union-attr]
+                parts.append(child.to_bytes(_VERSION_SIZE, "big"))  # type: ignore[union-attr]
                 parts.append(self.hashes[NUM_SLOTS + slot])
-        parts[0] = MASKS.pack(present, leaf, inner)
+        parts[0] = (present << 16 | leaf).to_bytes(4, "big")
         return b"".join(parts)
 
     def encode_change(self, slots: list[int]) -> bytes:
@@ -142,56 +120,47 @@ class Node:
         """
         slot = slots[0]
         child = self.children[slot]
-        present, leaf, inner = MASKS.unpack_from(self.data or bytes(HEAD_SIZE))
-        is_leaf = type(child) is tuple
-        is_same = len(slots) == 1 and child is not None and present >> slot & 1
-        if not is_same or is_leaf != bool(leaf >> slot & 1):
-            return self.encode()
-        fresh = bytearray(self.data)
-        at = locate_child(present, leaf, inner, slot)
-        if type(child) is tuple:
-            fresh[at : at + LEAF_SIZE] = child[0] + child[1]
-        else:
-            fresh[at : at + VERSION_SIZE] = child.to_bytes(VERSION_SIZE, "big")  # type: ignore[union-attr]
-            fresh[at + VERSION_SIZE : at + INNER_SIZE] = self.hashes[NUM_SLOTS + slot]
-        i = NUM_SLOTS + slot >> 1
-        while i > 1:
-            if inner >> i & 1:
-                at = HEAD_SIZE + HASH_SIZE * (inner & (1 << i) - 1).bit_count()
-                fresh[at : at + HASH_SIZE] = self.hashes[i]
-            i >>= 1
-        return bytes(fresh)
+        masks = int.from_bytes(self.data[:4], "big")
+        if len(slots) == 1 and child is not None and masks >> 16 + slot & 1:
+            is_leaf = type(child) is tuple
+            if is_leaf == bool(masks >> slot & 1):
+                below = (1 << slot) - 1
+                num_leaves = (masks & below).bit_count()
+                num_inner = (masks >> 16 & below).bit_count() - num_leaves
+                at = 4 + num_leaves * _LEAF_SIZE + num_inner * _INNER_SIZE
+                if type(child) is tuple:
+                    piece = child[0] + child[1]
+                else:
+                    version = child.to_bytes(_VERSION_SIZE, "big")  # type: ignore[union-attr]
+                    piece = version + self.hashes[NUM_SLOTS + slot]
+                return self.data[:at] + piece + self.data[at + len(piece) :]
+        return self.encode()
 
     @staticmethod
     def decode(data: bytes) -> "Node":
-        """Decode `encode`'s bytes and recompute the hashes.
-
-        Raises:
-            StoreCorrupt: these are not the bytes of a node.
-        """
-        present, leaf, inner = MASKS.unpack_from(data.ljust(HEAD_SIZE, b"\x00"))
+        """Decode `encode`'s bytes and recompute the hashes."""
+        masks = int.from_bytes(data[:4], "big")
+        present, leaf = masks >> 16, masks & 0xFFFF
         node = Node(_EMPTY_HASHES[:], _EMPTY_CHILDREN[:], leaf << NUM_SLOTS, data)
         hashes, children = node.hashes, node.children
-        at = HEAD_SIZE + HASH_SIZE * inner.bit_count()
+        at = 4
         slots = []
         for slot in range(NUM_SLOTS):
             if not present >> slot & 1:
                 continue
             slots.append(slot)
             if leaf >> slot & 1:
-                middle, end = at + HASH_SIZE, at + LEAF_SIZE
+                middle, end = at + HASH_SIZE, at + 2 * HASH_SIZE
                 children[slot] = (data[at:middle], data[middle:end])
-                hashes[NUM_SLOTS + slot] = short_sha256(b"\x00" + data[at:end]).digest()
+                hashes[NUM_SLOTS + slot] = sha256(b"\x00" + data[at:end]).digest()
             else:
-                middle, end = at + VERSION_SIZE, at + INNER_SIZE
+                middle, end = at + _VERSION_SIZE, at + _VERSION_SIZE + HASH_SIZE
                 children[slot] = int.from_bytes(data[at:middle], "big")
                 hashes[NUM_SLOTS + slot] = data[middle:end]
             at = end
+        if at != len(data):
+            raise StoreCorrupt(f"a tree node has the wrong size: {WHAT_TO_DO}")
         node.rehash(slots)
-        listed = b"".join([hashes[i] for i in range(2, NUM_SLOTS) if inner >> i & 1])
-        is_whole = at == len(data) and not leaf & ~present and inner == node.list_inner()
-        if not is_whole or data[HEAD_SIZE : HEAD_SIZE + len(listed)] != listed:
-            raise StoreCorrupt(f"a tree node is damaged: {WHAT_TO_DO}")
         return node
 
 
@@ -224,25 +193,17 @@ class NodeCache:
         cached = self._nodes.get(label)
         if cached is not None and cached[0] == version:
             return cached[1]
-        node = Node.decode(self.read(version, label))
-        if node.hashes[1] != node_hash:
-            raise StoreCorrupt(
-                f"tree node {label.hex()} of version {version} does not have its hash: {WHAT_TO_DO}"
-            )
-        return node
-
-    def read(self, version: int, label: bytes) -> bytes:
-        """Return the stored bytes of the node that `version` wrote at `label`.
-
-        Raises:
-            StoreCorrupt: it is missing.
-        """
         data = self._read(version, label)
         if data is None:
             raise StoreCorrupt(
                 f"tree node {label.hex()} of version {version} is missing: {WHAT_TO_DO}"
             )
-        return data
+        node = Node.decode(data)
+        if node.hashes[1] != node_hash:
+            raise StoreCorrupt(
+                f"tree node {label.hex()} of version {version} does not have its hash: {WHAT_TO_DO}"
+            )
+        return node
 
     def keep(self, version: int, nodes: dict[bytes, Node]) -> None:
         """Remember the nodes near the root that `version` wrote."""
@@ -332,16 +293,6 @@ class TreeUpdate:
                 below = self._change_leaf(child, depth + 1, group)
                 if below == child:
                     continue
-            elif depth >= CACHED_DEPTH_MAX and len(group) == 1 and group[0][1] is not None:
-                old_hash = old.hashes[NUM_SLOTS + slot]
-                new_hash = self._put_value(child, depth + 1, old_hash, group[0])  # type: ignore[arg-type]
-                if new_hash == old_hash:
-                    continue
-                node = node or old.copy()
-                slots.append(slot)
-                node.children[slot] = self._version
-                node.hashes[NUM_SLOTS + slot] = new_hash
-                continue
             else:
                 label = make_label(self._store_id, depth + 1, group[0][0])
                 loaded = self._cache.load(child, label, old.hashes[NUM_SLOTS + slot])  # type: ignore[arg-type]
@@ -357,44 +308,6 @@ class TreeUpdate:
         node.rehash(slots)
         self._record(node, old_version, depth, changes[0][0], slots)
         return node
-
-    def _put_value(self, version: int, depth: int, node_hash: bytes, change: Change) -> bytes:
-        """Set one value below the stored node; return the node's new hash.
-
-        A node that gets a value never goes away, so the caller can keep its own shape.
-        """
-        key_hash, value_hash, key = change
-        assert value_hash is not None
-        label = make_label(self._store_id, depth, key_hash)
-        data = self._cache.read(version, label)
-        slot = get_slot(key_hash, depth)
-        present, leaf, inner = MASKS.unpack_from(data)
-        at = locate_child(present, leaf, inner, slot)
-        if leaf >> slot & 1 and data[at : at + HASH_SIZE] == key_hash:
-            old_leaf, new_leaf = data[at : at + LEAF_SIZE], key_hash + value_hash
-            if old_leaf == new_leaf:
-                self.skipped.add(key)
-                return node_hash
-            old_hash = short_sha256(b"\x00" + old_leaf).digest()
-            new_hash = short_sha256(b"\x00" + new_leaf).digest()
-            piece = new_leaf
-            self.replaced.append(key)
-        elif present >> slot & 1 and not leaf >> slot & 1:
-            middle = at + VERSION_SIZE
-            old_hash = data[middle : middle + HASH_SIZE]
-            child = int.from_bytes(data[at:middle], "big")
-            new_hash = self._put_value(child, depth + 1, old_hash, change)
-            if new_hash == old_hash:
-                return node_hash
-            piece = self._version.to_bytes(VERSION_SIZE, "big") + new_hash
-        else:
-            old = self._cache.load(version, label, node_hash)
-            node = self._change_node(old, version, depth, [change])
-            return node_hash if node is None else node.hashes[1]
-        new_node_hash, fresh = replace_child(data, node_hash, slot, old_hash, new_hash, piece)
-        self.stale_nodes.append((version, label))
-        self.nodes.append((label, fresh))
-        return new_node_hash
 
     def _set_child(self, node: Node, slot: int, below: Node | Leaf | None) -> None:
         bit = 1 << NUM_SLOTS + slot

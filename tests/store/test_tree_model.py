@@ -3,7 +3,6 @@
 from hashlib import sha256
 from pathlib import Path
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -52,11 +51,7 @@ def test_root_is_a_function_of_content(
             assert store.store_roots()["bank"] == compute_content_root(content)
 
 
-@pytest.mark.parametrize("cached_depth", [0, 3])
-def test_root_is_a_function_of_content__thousands_in_batches(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cached_depth: int
-) -> None:
-    monkeypatch.setattr("node.store.tree.CACHED_DEPTH_MAX", cached_depth)
+def test_root_is_a_function_of_content__thousands_in_batches(tmp_path: Path) -> None:
     content = {i.to_bytes(3, "big"): sha256(bytes([i & 255])).digest() for i in range(5000)}
     keys = sorted(content, key=lambda key: sha256(b"order" + key).digest())
     with StateStore.open(tmp_path / "a") as store:
