@@ -1,5 +1,6 @@
 """`descent node`: what a chain operator does."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +11,34 @@ from cli.output import CommandFailed
 app = new_group("Run and inspect a node.")
 debug_app = new_group("Compare nodes.")
 app.add_typer(debug_app, name="debug")
+
+
+@command(app, "init", needs=HOME)
+def init(
+    context: Context,
+    genesis: Annotated[Path, typer.Option("--genesis", help="Genesis file of the chain.")],
+    operator: Annotated[
+        str | None, typer.Option(help="Account of the operator, for a node that decides blocks.")
+    ] = None,
+) -> Any:
+    """Make the folder of a node: keys, onion seed, genesis; --home is the folder."""
+    from genesis.check import check_document
+    from genesis.document import GenesisError, load_document
+    from genesis.node_home import HomeExists, init_node_home
+    from node.runtime.addresses import AddressError, decode_account
+
+    try:
+        addr = None if operator is None else decode_account(operator)
+        check_document(load_document(genesis))
+        made = init_node_home(context.home, genesis, addr)
+    except (GenesisError, HomeExists, AddressError) as error:
+        raise CommandFailed(str(error)) from error
+    return {
+        "home": str(context.home),
+        "node_id": made.node_id,
+        "consensus_key": made.consensus_key.hex(),
+        "anchor": made.anchor.hex(),
+    }
 
 
 @command(app, "start", needs=HOME)

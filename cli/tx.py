@@ -10,6 +10,7 @@ from chain_client.amounts import BASE_DENOM, format_dsc, parse_amount
 from chain_client.errors import InvalidInput
 from cli.context import TX, Context, command, new_group
 from cli.gov import app as gov_app
+from cli.output import CommandFailed
 from cli.params import parse_fraction
 from cli.query_stake import find_operator
 
@@ -105,6 +106,27 @@ async def create_operator(
         "amount_udsc": amount_udsc,
         **document,
     }
+
+
+@command(stake_app, "register-node", needs=TX)
+async def register_node(
+    context: Context,
+    sender: FromArgument,
+    node_home: Annotated[Path, typer.Argument(metavar="NODE_HOME", help="Folder of the node.")],
+) -> Any:
+    """Let the node of an operator decide blocks; `descent node init` makes its folder."""
+    from node.onion import OnionError, OnionKeeper, load_seed
+    from proto.descent.beacon.v1.beacon_pb2 import MsgRegisterNode
+
+    key = context.key(sender)
+    try:
+        seed = load_seed(node_home / "config" / "onion_seed")
+    except OnionError as error:
+        raise CommandFailed(str(error), hint="descent node init makes one") from error
+    anchor = OnionKeeper(seed, decode_address(key.address)).first_anchor
+    message = MsgRegisterNode(operator_addr=key.address, anchor=anchor)
+    document = await context.submit(key, [message], f"Register the node of {sender}")
+    return {"operator": key.address, "anchor": anchor.hex(), **document}
 
 
 @command(stake_app, "delegate", needs=TX)

@@ -5,6 +5,7 @@
 | `builder.py`  | `GenesisBuilder`       | balances, operators, parameters to a genesis document  |
 | `document.py` | `encode_document`      | canonical JSON, hash, export of a running state        |
 | `check.py`    | `check_document`       | says what is wrong with a genesis in one sentence      |
+| `node_home.py`| `init_node_home`       | the folder of a node that joins a chain                |
 | `devnet.py`   | `write_node_homes`     | faucet, owner, validators, miners of a test mnemonic   |
 """
 

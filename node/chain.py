@@ -92,6 +92,7 @@ def build_chain(migrations: Mapping[str, Migration] | None = None) -> Chain:
     bank = BankPallet(accounts)
     mint = MintPallet(bank)
     staking = StakingPallet(bank, beacon)
+    beacon.add_listener(staking)
     distribution = DistributionPallet(accounts, bank, staking, mint)
     slashing = SlashingPallet(staking, consensus)
     staking.add_listener(distribution)

@@ -76,6 +76,10 @@ class CometNetwork:
         shutil.copy(self.homes[0] / "config" / "genesis.json", home / "config")
         if twin_of is not None:
             shutil.copy(self.homes[twin_of] / "config" / "priv_validator_key.json", home / "config")
+        return self.adopt(home)
+
+    def adopt(self, home: Path) -> int:
+        """Take a home that was made already; returns its index."""
         self.homes.append(home)
         self._ids.append(load_node_id(home / "config" / "node_key.json"))
         return len(self.homes) - 1

@@ -1,4 +1,4 @@
-"""Refusals of reveals. They make a proposal invalid; no user sees them."""
+"""Refusals. Those of reveals make a proposal invalid, and no user sees them."""
 
 from __future__ import annotations
 
@@ -41,3 +41,15 @@ class BeaconAlreadyDrawn(BeaconError):
     """the value of this block was drawn already"""
 
     code = 6
+
+
+class AnchorMalformed(BeaconError):
+    """an anchor has 32 bytes"""
+
+    code = 7
+
+
+class NodeExists(BeaconError):
+    """the operator's node is registered already"""
+
+    code = 8

@@ -19,8 +19,10 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from node.pallets.beacon.errors import (
+    AnchorMalformed,
     AnchorUnknown,
     BeaconAlreadyDrawn,
+    NodeExists,
     PreimageWrong,
     RevealMalformed,
     RevealsUnsorted,
@@ -30,12 +32,14 @@ from node.pallets.beacon.types import (
     KEPT_VALUES_BLOCKS,
     MAX_PENDING_DEPTH,
     BeaconDrawn,
+    NodeListener,
+    NodeRegistered,
 )
 from node.runtime.addresses import AddressError, decode_account, encode_account
 from node.runtime.codecs import ADDRESS, U64, ProtoCodec
 from node.runtime.context import Context
 from node.runtime.errors import InvariantBroken, QueryNotFound, ensure
-from node.runtime.pallet import Pallet, invariant, query
+from node.runtime.pallet import Pallet, call, invariant, query
 from node.runtime.storage import Map, Schema
 from proto.descent.beacon.v1 import beacon_pb2
 
@@ -70,8 +74,47 @@ class BeaconPallet(Pallet[BeaconSchema]):
     schema = BeaconSchema
     inherent_tag = BEACON_TAG
     query_services = (beacon_pb2.DESCRIPTOR.services_by_name["Query"],)
-    errors = (AnchorUnknown, BeaconAlreadyDrawn, PreimageWrong, RevealMalformed, RevealsUnsorted)
-    events = (BeaconDrawn,)
+    errors = (
+        AnchorMalformed,
+        AnchorUnknown,
+        BeaconAlreadyDrawn,
+        NodeExists,
+        PreimageWrong,
+        RevealMalformed,
+        RevealsUnsorted,
+    )
+    events = (BeaconDrawn, NodeRegistered)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._listeners: list[NodeListener] = []
+
+    def add_listener(self, listener: NodeListener) -> None:
+        """Tell `listener` of every node that is registered."""
+        self._listeners.append(listener)
+
+    # Calls
+
+    @call(
+        0,
+        beacon_pb2.MsgRegisterNode,
+        beacon_pb2.MsgRegisterNodeResponse,
+        signer="operator_addr",
+    )
+    def register_node(self, ctx: Context, origin: bytes, msg: Any) -> None:
+        """Register an operator's node; with a bond it decides blocks two blocks later.
+
+        An onion is never replaced: who could choose another one could choose what it reveals.
+
+        Raises: AnchorMalformed, NodeExists.
+        Emits: NodeRegistered.
+        """
+        ensure(len(msg.anchor) == HASH_BYTES, AnchorMalformed)
+        ensure(not self.has_node(ctx, origin), NodeExists)
+        self.register_anchor(ctx, origin, msg.anchor)
+        for listener in self._listeners:
+            listener.note_node(ctx, origin)
+        ctx.emit(NodeRegistered(encode_account(origin)))
 
     # Capabilities
 

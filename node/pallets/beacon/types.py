@@ -26,6 +26,19 @@ class BeaconDrawn(Event):
     num_reveals: int
 
 
+@dataclass(frozen=True)
+class NodeRegistered(Event):
+    """An operator's node was registered; `operator` is an account address."""
+
+    operator: str
+
+
+class NodeListener(Protocol):
+    """Is told when an operator's node was registered."""
+
+    def note_node(self, ctx: Context, operator_addr: bytes) -> None: ...
+
+
 class BeaconRead(Protocol):
     """Read beacon values. Those of this block and before are known, later ones are not."""
 

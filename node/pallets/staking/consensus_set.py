@@ -29,6 +29,10 @@ class ConsensusSet(StakingLedger):
         super().__init__(bank)
         self._nodes = nodes
 
+    def note_node(self, ctx: Context, operator_addr: bytes) -> None:
+        """Look at the set again: an operator's node was registered."""
+        self.note_set_change(ctx)
+
     def compute_powers(self, ctx: Context) -> dict[bytes, int]:
         """Compute the consensus power by ed25519 key; of equals the higher address is in."""
         limit = self.get_params(ctx).max_validators

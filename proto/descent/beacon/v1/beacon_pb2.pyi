@@ -1,3 +1,4 @@
+from cosmos.msg.v1 import msg_pb2 as _msg_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -50,6 +51,18 @@ class GenesisState(_message.Message):
     anchors: _containers.RepeatedCompositeFieldContainer[Anchor]
     values: _containers.RepeatedCompositeFieldContainer[BeaconValue]
     def __init__(self, anchors: _Optional[_Iterable[_Union[Anchor, _Mapping]]] = ..., values: _Optional[_Iterable[_Union[BeaconValue, _Mapping]]] = ...) -> None: ...
+
+class MsgRegisterNode(_message.Message):
+    __slots__ = ("operator_addr", "anchor")
+    OPERATOR_ADDR_FIELD_NUMBER: _ClassVar[int]
+    ANCHOR_FIELD_NUMBER: _ClassVar[int]
+    operator_addr: str
+    anchor: bytes
+    def __init__(self, operator_addr: _Optional[str] = ..., anchor: _Optional[bytes] = ...) -> None: ...
+
+class MsgRegisterNodeResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class QueryBeaconRequest(_message.Message):
     __slots__ = ("height",)

@@ -25,6 +25,78 @@ if _version_not_supported:
     )
 
 
+class MsgStub(object):
+    """Missing associated documentation comment in .proto file."""
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.RegisterNode = channel.unary_unary(
+                '/descent.beacon.v1.Msg/RegisterNode',
+                request_serializer=descent_dot_beacon_dot_v1_dot_beacon__pb2.MsgRegisterNode.SerializeToString,
+                response_deserializer=descent_dot_beacon_dot_v1_dot_beacon__pb2.MsgRegisterNodeResponse.FromString,
+                _registered_method=True)
+
+
+class MsgServicer(object):
+    """Missing associated documentation comment in .proto file."""
+
+    def RegisterNode(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_MsgServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'RegisterNode': grpc.unary_unary_rpc_method_handler(
+                    servicer.RegisterNode,
+                    request_deserializer=descent_dot_beacon_dot_v1_dot_beacon__pb2.MsgRegisterNode.FromString,
+                    response_serializer=descent_dot_beacon_dot_v1_dot_beacon__pb2.MsgRegisterNodeResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'descent.beacon.v1.Msg', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('descent.beacon.v1.Msg', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Msg(object):
+    """Missing associated documentation comment in .proto file."""
+
+    @staticmethod
+    def RegisterNode(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/descent.beacon.v1.Msg/RegisterNode',
+            descent_dot_beacon_dot_v1_dot_beacon__pb2.MsgRegisterNode.SerializeToString,
+            descent_dot_beacon_dot_v1_dot_beacon__pb2.MsgRegisterNodeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
 class QueryStub(object):
     """Missing associated documentation comment in .proto file."""
 
