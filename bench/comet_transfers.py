@@ -166,13 +166,13 @@ class Watcher(threading.Thread):
         return max(self.seen[tx_hash] for tx_hash in hashes)
 
 
-def broadcast(rpc: CometRpc, txs: list[bytes]) -> None:
-    """Send transactions in one batch."""
+def broadcast(rpc: CometRpc, txs: list[bytes], method: str) -> None:
+    """Send transactions in one batch; `broadcast_tx_async` does not wait for their check."""
     calls = [
         {
             "jsonrpc": "2.0",
             "id": index,
-            "method": "broadcast_tx_sync",
+            "method": method,
             "params": {"tx": base64.b64encode(tx).decode()},
         }
         for index, tx in enumerate(txs)
@@ -193,7 +193,7 @@ def measure_flood(lanes: list[list[bytes]]) -> dict[str, Any]:
     def send(lane: list[bytes]) -> None:
         rpc = open_rpc()
         for at in range(0, len(lane), BATCH):
-            broadcast(rpc, lane[at : at + BATCH])
+            broadcast(rpc, lane[at : at + BATCH], "broadcast_tx_async")
 
     threads = [threading.Thread(target=send, args=(lane,)) for lane in lanes]
     for thread in threads:
@@ -219,7 +219,7 @@ def measure_latency(txs: list[bytes], rate: int) -> dict[str, float]:
     for index, tx in enumerate(txs):
         time.sleep(max(0.0, started + index / rate - time.monotonic()))
         sent[tx] = time.monotonic()
-        broadcast(rpc, [tx])
+        broadcast(rpc, [tx], "broadcast_tx_sync")
     watcher.wait_for(txs)
     watcher.is_stopping = True
     waits = sorted(watcher.seen[hashlib.sha256(tx).digest()] - at for tx, at in sent.items())
