@@ -115,6 +115,7 @@ async def register_node(
     node_home: Annotated[Path, typer.Argument(metavar="NODE_HOME", help="Folder of the node.")],
 ) -> Any:
     """Let the node of an operator decide blocks; `descent node init` makes its folder."""
+    from chain_client.address import decode_address
     from node.onion import OnionError, OnionKeeper, load_seed
     from proto.descent.beacon.v1.beacon_pb2 import MsgRegisterNode
 
