@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from node.pallets.accounts.pallet import AccountsPallet
+from node.pallets.authz.pallet import AuthzPallet
 from node.pallets.bank.pallet import BankPallet
 from node.pallets.beacon.pallet import BeaconPallet
 from node.pallets.consensus.pallet import ConsensusPallet
 from node.pallets.distribution.pallet import DistributionPallet
+from node.pallets.feegrant.pallet import FeegrantPallet
 from node.pallets.gov.pallet import GovPallet
 from node.pallets.lineage.pallet import LineagePallet
 from node.pallets.mint.pallet import MintPallet
@@ -56,6 +58,8 @@ class Chain:
     distribution: DistributionPallet
     slashing: SlashingPallet
     gov: GovPallet
+    authz: AuthzPallet
+    feegrant: FeegrantPallet
     lineage: LineagePallet
     runs: RunsPallet
     rounds: RoundsPallet
@@ -76,6 +80,7 @@ class Chain:
             store,
             options or NodeOptions(),
             extend,
+            self.feegrant,
         )
 
 
@@ -98,6 +103,8 @@ def build_chain(migrations: Mapping[str, Migration] | None = None) -> Chain:
     staking.add_listener(distribution)
     staking.add_listener(slashing)
     gov = GovPallet(bank, staking)
+    authz = AuthzPallet(bank)
+    feegrant = FeegrantPallet(accounts)
     lineage = LineagePallet()
     runs = RunsPallet(bank, staking, lineage)
     rounds = RoundsPallet(runs, beacon, lineage)
@@ -115,7 +122,10 @@ def build_chain(migrations: Mapping[str, Migration] | None = None) -> Chain:
         distribution,
         slashing,
         gov,
+        authz,
+        feegrant,
     )
     runtime = Runtime((*base, lineage, runs, rounds, weights))
     gov.set_dispatcher(runtime)
+    authz.set_dispatcher(runtime)
     return Chain(runtime, *base, lineage, runs, rounds, weights)

@@ -9,6 +9,7 @@ Source: `reference/chain.md` sections 4.1 and 4.5.
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, ClassVar, Protocol
@@ -102,6 +103,19 @@ class FeeTransfer(Protocol):
     ) -> None: ...
 
 
+class FeeGrants(Protocol):
+    """Takes a fee off what one account allows another."""
+
+    def use_grant(
+        self,
+        ctx: Context,
+        granter: bytes,
+        grantee: bytes,
+        fee: Sequence[tuple[str, int]],
+        type_urls: Sequence[str],
+    ) -> None: ...
+
+
 @dataclass(frozen=True)
 class GasPrice:
     """Lowest gas price a node takes: `udsc` a million gas. Node-local, checked on arrival only."""
@@ -120,6 +134,7 @@ class AnteHandler:
         runtime: knows the signers of messages.
         accounts, bank: capabilities.
         min_gas_price: enforced in `Mode.CHECK` only.
+        fee_grants: lets accounts pay the fees of others; None where that is not possible.
     """
 
     def __init__(
@@ -128,11 +143,13 @@ class AnteHandler:
         accounts: AccountsAccess,
         bank: FeeTransfer,
         min_gas_price: GasPrice,
+        fee_grants: FeeGrants | None = None,
     ) -> None:
         self._runtime = runtime
         self._accounts = accounts
         self._bank = bank
         self._min_gas_price = min_gas_price
+        self._fee_grants = fee_grants
         self._signature_cache = SignatureCache()
 
     def run(self, ctx: Context, tx: DecodedTx, mode: Mode) -> None:
@@ -177,7 +194,8 @@ class AnteHandler:
         ensure(bool(tx.signatures) or mode is Mode.SIMULATE, NoSignatures)
         ensure(not body.unordered, InvalidRequest, "unordered transactions are not supported")
         ensure(not tx.auth_info.HasField("tip"), InvalidRequest, "tips are not supported")
-        ensure(not fee.granter, InvalidRequest, "fee grants are not enabled")
+        has_grants = self._fee_grants is not None
+        ensure(has_grants or not fee.granter, InvalidRequest, "fee grants are not enabled")
         ensure(
             body.timeout_height == 0 or ctx.height <= body.timeout_height,
             TxTimedOut,
@@ -220,11 +238,24 @@ class AnteHandler:
             UnknownAddress,
             f"fee payer address: {payer_text} does not exist",
         )
+        if fee.granter:
+            payer = self._use_grant(ctx, tx, payer, coins)
+            payer_text = encode_account(payer)
         if mode is Mode.SIMULATE and not coins:
             coins = self._assume_fee(ctx, payer)
         for denom, amount in coins:
             self._bank.transfer(ctx, payer, FEE_COLLECTOR_ADDR, amount, denom)
         ctx.emit(TxFeePaid(format_coins(coins), payer_text))
+
+    def _use_grant(
+        self, ctx: Context, tx: DecodedTx, payer: bytes, coins: list[tuple[str, int]]
+    ) -> bytes:
+        """Take the fee off the granter's allowance; returns who pays."""
+        granter = decode_payer(tx.auth_info.fee.granter)
+        if granter != payer and self._fee_grants is not None:
+            type_urls = [type_url for type_url, _ in tx.messages]
+            self._fee_grants.use_grant(ctx, granter, payer, coins, type_urls)
+        return granter
 
     def _assume_fee(self, ctx: Context, payer: bytes) -> list[tuple[str, int]]:
         """Assume a fee where a simulation carries none, so that its gas covers paying one."""

@@ -19,7 +19,7 @@ from tendermint.abci import types_pb2 as abci
 from tendermint.crypto import keys_pb2
 from tendermint.types import validator_pb2
 
-from node.runtime.ante import AccountsAccess, AnteHandler, FeeTransfer, Mode
+from node.runtime.ante import AccountsAccess, AnteHandler, FeeGrants, FeeTransfer, Mode
 from node.runtime.context import NANOS_PER_SECOND, BlockInfo, CommitVote, Context, Misbehaviour
 from node.runtime.errors import ChainError, InvariantBroken, QueryError
 from node.runtime.events import build_abci_event
@@ -81,6 +81,7 @@ class Application:
         options: node-local settings.
         extend: makes this node's vote extension from state and the block's transactions; None for
             a node that is no operator.
+        fee_grants: lets accounts pay the fees of others.
     """
 
     def __init__(
@@ -92,13 +93,14 @@ class Application:
         store: StateStoreLike,
         options: NodeOptions,
         extend: VoteExtender | None = None,
+        fee_grants: FeeGrants | None = None,
     ) -> None:
         self.runtime = runtime
         self.store = store
         self._options = options
         self._consensus = consensus
         self._extend = extend
-        ante = AnteHandler(runtime, accounts, bank, options.min_gas_price)
+        ante = AnteHandler(runtime, accounts, bank, options.min_gas_price, fee_grants)
         self._executor = TxExecutor(runtime, ante, options.max_tx_bytes)
         self._rules = ProposalRules(runtime, self._executor)
         self._genesis: Overlay | None = None

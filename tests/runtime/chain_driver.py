@@ -59,6 +59,7 @@ def build_tx(
     memo: str = "",
     timeout_height: int = 0,
     timeout_seconds: int = 0,
+    granter: str = "",
     signature: bytes | None = None,
 ) -> bytes:
     """Build a signed transaction of one signer."""
@@ -73,6 +74,7 @@ def build_tx(
     info = auth.signer_infos.add(public_key=build_key(key.public), sequence=sequence)
     info.mode_info.single.mode = signing_pb2.SIGN_MODE_DIRECT
     auth.fee.gas_limit = gas
+    auth.fee.granter = granter
     if fee:
         auth.fee.amount.append(build_coin("udsc", fee))
     body_bytes, auth_bytes = body.SerializeToString(), auth.SerializeToString()
