@@ -45,10 +45,11 @@ def test_readme_commands_exist() -> None:
         assert flags <= options, words
 
 
-def test_readme_names_every_command() -> None:
-    named = {id(find_command(words)) for words in list_typed()}
-    missing = [" ".join(words) for words, item in COMMANDS.items() if id(item) not in named]
-    assert missing == []
+def test_readme_names_every_group() -> None:
+    """A newcomer sees what there is; single commands of a group may be left to --help."""
+    typed = list(list_typed())
+    groups = {words[:size] for words in COMMANDS for size in range(1, max(2, len(words)))}
+    assert [words for words in groups if not any(t[: len(words)] == words for t in typed)] == []
 
 
 def read_spec_table() -> dict[str, tuple[str, str]]:
