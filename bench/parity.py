@@ -97,12 +97,12 @@ STUDIES = {
     "small": Study(
         ModelConfig(context_length=128, d_model=128, num_layers=4, num_heads=4, tied_head=False),
         2_000_000,
-        num_steps=300,
+        num_steps=600,
     ),
     "medium": Study(
         ModelConfig(context_length=128, d_model=256, num_layers=4, num_heads=8, tied_head=False),
         1_000_000,
-        num_steps=300,
+        num_steps=400,
     ),
 }
 
