@@ -92,7 +92,7 @@ class TxExecutor:
             outcome.refuse(error, str(error))
             outcome.gas_used = min(meter.used, MAX_GAS_LIMIT)
             return outcome
-        if mode is not Mode.RECHECK:
+        if mode in (Mode.DELIVER, Mode.SIMULATE):
             outcome.events = [build_abci_event(event) for event in ctx.events]
         ctx.events.clear()
         if mode not in (Mode.CHECK, Mode.RECHECK):

@@ -76,16 +76,6 @@ def test_one_node_goes_and_comes(network: CometNetwork, perturbation: str) -> No
     ensure_agreement(network, [0, index], top)
 
 
-def test_wiped_data_comes_back_by_blocks(network: CometNetwork) -> None:
-    assert network.stop(1) == 0
-    network.wipe(1)
-    top = network.get_height()
-    network.start(1)
-    network.wait_for_height(top, 1, timeout_s=30)
-    assert network.call("status", 1)["sync_info"]["earliest_block_height"] == "1"
-    ensure_agreement(network, [0, 1], top)
-
-
 def test_two_of_four_decide_nothing(network: CometNetwork) -> None:
     for index in (1, 2):
         network.kill(index)
