@@ -9,6 +9,7 @@ from node.pallets.accounts.pallet import AccountsPallet
 from node.pallets.authz.pallet import AuthzPallet
 from node.pallets.bank.pallet import BankPallet
 from node.pallets.beacon.pallet import BeaconPallet
+from node.pallets.blocks.pallet import BlocksPallet
 from node.pallets.consensus.pallet import ConsensusPallet
 from node.pallets.distribution.pallet import DistributionPallet
 from node.pallets.feegrant.pallet import FeegrantPallet
@@ -25,6 +26,8 @@ from node.pallets.weights.pallet import WeightsPallet
 from node.runtime.application import Application, StateStoreLike, VoteExtender
 from node.runtime.options import NodeOptions
 from node.runtime.runtime import Runtime
+from node.runtime.substrate.ante import ExtrinsicRules
+from node.runtime.substrate.calls import CallTable
 
 CHAIN_ID = "descent-devnet-1"
 MODULE_PERMISSIONS: dict[str, tuple[str, ...]] = {
@@ -50,6 +53,7 @@ class Chain:
     runtime: Runtime
     upgrade: UpgradePallet
     consensus: ConsensusPallet
+    blocks: BlocksPallet
     beacon: BeaconPallet
     accounts: AccountsPallet
     bank: BankPallet
@@ -64,6 +68,7 @@ class Chain:
     runs: RunsPallet
     rounds: RoundsPallet
     weights: WeightsPallet
+    call_table: CallTable
 
     def open_application(
         self,
@@ -81,6 +86,7 @@ class Chain:
             options or NodeOptions(),
             extend,
             self.feegrant,
+            ExtrinsicRules(self.call_table, self.blocks),
         )
 
 
@@ -92,6 +98,7 @@ def build_chain(migrations: Mapping[str, Migration] | None = None) -> Chain:
     """
     upgrade = UpgradePallet(MIGRATIONS if migrations is None else migrations)
     consensus = ConsensusPallet()
+    blocks = BlocksPallet()
     beacon = BeaconPallet()
     accounts = AccountsPallet(MODULE_PERMISSIONS)
     bank = BankPallet(accounts)
@@ -114,6 +121,7 @@ def build_chain(migrations: Mapping[str, Migration] | None = None) -> Chain:
     base = (
         upgrade,
         consensus,
+        blocks,
         beacon,
         accounts,
         bank,
@@ -128,4 +136,4 @@ def build_chain(migrations: Mapping[str, Migration] | None = None) -> Chain:
     runtime = Runtime((*base, lineage, runs, rounds, weights))
     gov.set_dispatcher(runtime)
     authz.set_dispatcher(runtime)
-    return Chain(runtime, *base, lineage, runs, rounds, weights)
+    return Chain(runtime, *base, lineage, runs, rounds, weights, CallTable(runtime))

@@ -22,6 +22,7 @@ COSMOS_MODULES = (
     "cosmos.base.query.v1beta1.pagination_pb2",
     "cosmos.base.v1beta1.coin_pb2",
     "cosmos.msg.v1.msg_pb2",
+    "cosmos_proto.cosmos_pb2",
 )
 
 

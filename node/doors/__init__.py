@@ -16,6 +16,8 @@
 | `tx_search.py`     | `find_txs`       | transactions and blocks by their events                  |
 | `comet_json.py`    |                  | CometBFT's JSON of blocks, results, events, validators   |
 | `tx_proofs.py`     |                  | proof that a transaction is in a block                   |
+| `substrate_door.py`| `serve`, `main`  | Substrate JSON-RPC: HTTP and WebSocket server            |
+| `substrate/`       |                  | metadata, storage view, extrinsics of that door          |
 | `node_view.py`     | `NodeView`       | the node's home, read-only, and the control socket       |
 | `snapshot.py`      | `Snapshot`       | committed state held still for one query                 |
 | `process.py`       | `run_door`       | what every door process has in common                    |

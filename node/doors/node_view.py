@@ -28,6 +28,7 @@ from node.runtime.coins import BASE_DENOM
 from node.runtime.options import NodeOptions
 from node.runtime.runtime import Runtime
 from node.store.state import StateStore
+from node.store.view import StateView
 
 COMETBFT_VERSION = "0.39.4"  # whose RPC the doors speak
 POLL_S = 0.1  # how often to look for a new height while the engine does not tell of it
@@ -56,7 +57,9 @@ class NodeView:
         self._is_stopping = False
         self._follower: asyncio.Task[None] | None = None
         self._genesis_path = home / "config" / "genesis.json"
-        self.chain_id = GenesisDoc.load(self._genesis_path).chain_id
+        genesis = GenesisDoc.load(self._genesis_path)
+        self.chain_id = genesis.chain_id
+        self.genesis_time_ns = genesis.time_ns
         self.node_id = load_node_id(home / "config" / "node_key.json")
 
     @staticmethod
@@ -101,6 +104,11 @@ class NodeView:
     def runtime(self) -> Runtime:
         """The pallets: registries of queries and messages."""
         return self._chain.runtime
+
+    @property
+    def chain(self) -> Chain:
+        """The pallets, by name."""
+        return self._chain
 
     # Heights
 
@@ -193,6 +201,14 @@ class NodeView:
         return self._genesis_path.read_bytes()
 
     # State
+
+    def open_state(self, height: int) -> StateView:
+        """Open the state after a block; the caller closes it.
+
+        Raises:
+            VersionUnavailable: not written yet, or pruned.
+        """
+        return self._state.view(height)
 
     def open_application(self, snapshot: Snapshot) -> Application:
         """Put the chain on a snapshot: reads and simulations only."""

@@ -28,7 +28,7 @@ STABLE_S = 10.0  # a door that ran this long starts again after the first pause
 STOP_WAIT_S = 3.0
 PORT_WAIT_S = 2.0  # a door of a node that was just killed needs a moment to leave its port
 
-GRPC_PORT, RPC_PORT = 9090, 26657
+GRPC_PORT, RPC_PORT, SUBSTRATE_PORT = 9090, 26657, 9944
 PORTS_PER_NODE = 10
 
 logger = logging.getLogger(__name__)
@@ -57,6 +57,7 @@ def list_doors(
     return [
         Door("Cosmos gRPC", "node.doors.grpc_door", GRPC_PORT + shift, more),
         Door("CometBFT RPC", "node.doors.rpc_door", RPC_PORT + shift, more),
+        Door("Substrate JSON-RPC", "node.doors.substrate_door", SUBSTRATE_PORT + shift, more),
     ]
 
 
@@ -64,9 +65,9 @@ def list_comet_doors(
     port_offset: int = 0, node_index: int = 0, udsc_per_million_gas: int = 0
 ) -> list[Door]:
     """List the doors beside CometBFT, which serves its own RPC on the usual port."""
-    grpc_door, rpc_door = list_doors(port_offset, node_index, udsc_per_million_gas)
+    grpc_door, rpc_door, *others = list_doors(port_offset, node_index, udsc_per_million_gas)
     more = ("--engine-rpc", f"127.0.0.1:{rpc_door.port}")
-    return [replace(grpc_door, arguments=grpc_door.arguments + more)]
+    return [replace(door, arguments=door.arguments + more) for door in (grpc_door, *others)]
 
 
 def is_port_free(host: str, port: int) -> bool:

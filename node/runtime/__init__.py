@@ -22,6 +22,7 @@
 | `paging.py`      | `paginate`       | pages of a query answer                                    |
 | `addresses.py`   |                  | bech32 and address derivation                              |
 | `coins.py`       |                  | amounts of a denomination                                  |
+| `substrate/`     | `CallTable`      | extrinsics: the second format of transactions              |
 
 Determinism: no float, clock, randomness, environment, file, network, thread, `hash()` or set order
 in this package and in `node/pallets`; `tests/lints/test_determinism.py` holds it.

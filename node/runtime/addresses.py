@@ -12,6 +12,9 @@ ACCOUNT_PREFIX = "descent"
 OPERATOR_PREFIX = "descentvaloper"
 CONSENSUS_PREFIX = "descentvalcons"
 ADDRESS_BYTES = 20
+LONG_ADDRESS_BYTES = 32
+ACCOUNT_ID_TAG = b"descent/acct"
+"""Last 12 of the 32 bytes by which Substrate clients know an account of 20 bytes."""
 
 CHARSET = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 CHARSET_INDEX = {char: index for index, char in enumerate(CHARSET)}
@@ -91,6 +94,8 @@ def decode_bech32(text: str) -> tuple[str, bytes]:
 def decode_address(text: str, prefix: str) -> bytes:
     """Decode text that must carry `prefix` and hold 20 or 32 bytes.
 
+    The tagged 32 bytes of a 20-byte account come back as its 20 bytes.
+
     Raises: AddressError.
     """
     if not text:
@@ -98,9 +103,15 @@ def decode_address(text: str, prefix: str) -> bytes:
     found, data = decode_bech32(text)
     if found != prefix:
         raise AddressError(f"invalid Bech32 prefix; expected {prefix}, got {found}")
-    if len(data) not in (ADDRESS_BYTES, 32):
+    if len(data) not in (ADDRESS_BYTES, LONG_ADDRESS_BYTES):
         raise AddressError(f"address has {len(data)} bytes, expected {ADDRESS_BYTES}")
-    return data
+    return normalise_address(data)
+
+
+def normalise_address(data: bytes) -> bytes:
+    """Bring the 32-byte view of a 20-byte account back to 20 bytes; others stay as they are."""
+    is_tagged = len(data) == LONG_ADDRESS_BYTES and data.endswith(ACCOUNT_ID_TAG)
+    return data[:ADDRESS_BYTES] if is_tagged else data
 
 
 @lru_cache(maxsize=65536)

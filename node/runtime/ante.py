@@ -42,7 +42,7 @@ from node.runtime.errors import (
     WrongSequence,
     ensure,
 )
-from node.runtime.events import Event
+from node.runtime.events import Address, Event
 from node.runtime.runtime import Runtime
 from node.runtime.signatures import SignatureCache
 from node.runtime.tx import DecodedTx
@@ -66,7 +66,7 @@ class TxFeePaid(Event):
 
     abci_type: ClassVar[str] = "tx"
     fee: str
-    fee_payer: str
+    fee_payer: Address
 
 
 @dataclass(frozen=True)

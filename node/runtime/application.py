@@ -29,6 +29,7 @@ from node.runtime.proposals import ProposalInvalid, ProposalRules, run_inherent,
 from node.runtime.runtime import Runtime
 from node.runtime.state import Changes, KeyValueReader, Overlay, VersionReader
 from node.runtime.storage import GenesisDataError
+from node.runtime.substrate.ante import ExtrinsicAnte, ExtrinsicRules
 
 APP_NAME = "descent"
 APP_VERSION = "0.1.0"
@@ -82,6 +83,7 @@ class Application:
         extend: makes this node's vote extension from state and the block's transactions; None for
             a node that is no operator.
         fee_grants: lets accounts pay the fees of others.
+        extrinsics: what a chain needs that takes Substrate's transactions too.
     """
 
     def __init__(
@@ -94,14 +96,20 @@ class Application:
         options: NodeOptions,
         extend: VoteExtender | None = None,
         fee_grants: FeeGrants | None = None,
+        extrinsics: ExtrinsicRules | None = None,
     ) -> None:
         self.runtime = runtime
         self.store = store
         self._options = options
         self._consensus = consensus
         self._extend = extend
-        ante = AnteHandler(runtime, accounts, bank, options.min_gas_price, fee_grants)
-        self._executor = TxExecutor(runtime, ante, options.max_tx_bytes)
+        price = options.min_gas_price
+        ante = AnteHandler(runtime, accounts, bank, price, fee_grants)
+        extrinsic_ante = table = None
+        if extrinsics is not None:
+            table, hashes = extrinsics.table, extrinsics.hashes
+            extrinsic_ante = ExtrinsicAnte(runtime, accounts, bank, price, hashes)
+        self._executor = TxExecutor(runtime, ante, options.max_tx_bytes, extrinsic_ante, table)
         self._rules = ProposalRules(runtime, self._executor)
         self._genesis: Overlay | None = None
         self._reset_check_state()
@@ -115,10 +123,18 @@ class Application:
         ctx = Context(self._check_state, BlockInfo("", 0, 0))
         self.last_block = self._consensus.get_last_block(ctx)
         self._next_block = BlockInfo(
-            self.last_block.chain_id, self.last_block.height + 1, self.last_block.time_ns
+            self.last_block.chain_id,
+            self.last_block.height + 1,
+            self.last_block.time_ns,
+            previous_app_hash=self.store.app_hash if self.store.version else b"",
         )
         is_started = bool(self.last_block.chain_id)
         self._max_gas = self._consensus.get_params(ctx).block.max_gas if is_started else -1
+
+    def _make_block(self, request: Any) -> BlockInfo:
+        """Describe the block after the last committed one."""
+        app_hash = self.store.app_hash if self.store.version else b""
+        return make_block(self.last_block.chain_id, request, app_hash)
 
     def _open_context(self, block: BlockInfo) -> Context:
         return Context(Overlay(self._get_base()), block)
@@ -192,7 +208,7 @@ class Application:
         votes = request.local_last_commit.votes
         txs = self._rules.build(
             self._get_base(),
-            make_block(self.last_block.chain_id, request),
+            self._make_block(request),
             request.txs,
             [vote.vote_extension for vote in votes if vote.vote_extension],
             (request.max_tx_bytes, self._max_gas),
@@ -201,7 +217,7 @@ class Application:
 
     def process_proposal(self, request: Any) -> Any:
         """Reject a proposal that breaks a rule of `node/runtime/proposals.py`."""
-        block = make_block(self.last_block.chain_id, request)
+        block = self._make_block(request)
         try:
             self._rules.judge(self._get_base(), block, request.txs, self._max_gas)
         except ProposalInvalid:
@@ -212,7 +228,7 @@ class Application:
         """Make this node's vote extension for the block being voted on."""
         if self._extend is None:
             return abci.ResponseExtendVote()
-        ctx = self._open_context(make_block(self.last_block.chain_id, request))
+        ctx = self._open_context(self._make_block(request))
         return abci.ResponseExtendVote(vote_extension=self._extend(ctx, list(request.txs)))
 
     def verify_vote_extension(self, request: Any) -> Any:
@@ -235,7 +251,7 @@ class Application:
         Raises: any exception that is no refusal; the node must stop.
         """
         block = replace(
-            make_block(self.last_block.chain_id, request),
+            self._make_block(request),
             previous_app_hash=self.store.app_hash,
             votes=list_votes(request.decided_last_commit),
             misbehaviours=list_misbehaviours(request.misbehavior),
@@ -365,13 +381,15 @@ def get_time_ns(timestamp: Any) -> int:
     return int(timestamp.seconds) * NANOS_PER_SECOND + int(timestamp.nanos)
 
 
-def make_block(chain_id: str, request: Any) -> BlockInfo:
+def make_block(chain_id: str, request: Any, previous_app_hash: bytes = b"") -> BlockInfo:
     """Make the block description of a request that carries height, time and proposer."""
     return BlockInfo(
         chain_id=chain_id,
         height=request.height,
         time_ns=get_time_ns(request.time),
         proposer_addr=request.proposer_address,
+        previous_app_hash=previous_app_hash,
+        block_hash=bytes(getattr(request, "hash", b"")),
     )
 
 

@@ -36,7 +36,8 @@ class Misbehaviour:
 class BlockInfo:
     """The block being executed. `time_ns` is block time in nanoseconds since 1970.
 
-    `previous_app_hash` is the app hash of the state after `height` - 1.
+    `previous_app_hash` is the app hash of the state after `height` - 1, `block_hash` the engine's
+    hash of this block; both are empty where they are not known.
     """
 
     chain_id: str
@@ -46,6 +47,7 @@ class BlockInfo:
     votes: tuple[CommitVote, ...] = ()
     misbehaviours: tuple[Misbehaviour, ...] = ()
     previous_app_hash: bytes = b""
+    block_hash: bytes = b""
 
     @property
     def time_seconds(self) -> int:

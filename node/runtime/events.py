@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from tendermint.abci import types_pb2 as abci
+
+Address = Annotated[str, "address"]
+"""Bech32 text of an account or operator; Substrate clients see an `AccountId32`."""
 
 
 @dataclass(frozen=True)

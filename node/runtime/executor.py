@@ -19,6 +19,9 @@ from node.runtime.events import build_abci_event
 from node.runtime.gas import GasMeter
 from node.runtime.runtime import Runtime
 from node.runtime.state import Overlay
+from node.runtime.substrate.ante import ExtrinsicAnte
+from node.runtime.substrate.calls import CallTable
+from node.runtime.substrate.extrinsic import Extrinsic, decode_extrinsic, is_extrinsic
 from node.runtime.tx import DecodedTx, decode_tx
 
 MAX_GAS_LIMIT = 2**63 - 1
@@ -54,13 +57,23 @@ class TxExecutor:
     Args:
         runtime, ante: what to run.
         max_tx_bytes: refused above, in every mode.
+        extrinsic_ante, table: the same for extrinsics; None where the chain takes none.
     """
 
-    def __init__(self, runtime: Runtime, ante: AnteHandler, max_tx_bytes: int) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        ante: AnteHandler,
+        max_tx_bytes: int,
+        extrinsic_ante: ExtrinsicAnte | None = None,
+        table: CallTable | None = None,
+    ) -> None:
         self._runtime = runtime
         self._ante = ante
         self._max_tx_bytes = max_tx_bytes
-        self._decoded: dict[bytes, DecodedTx] = {}
+        self._extrinsic_ante = extrinsic_ante
+        self._table = table
+        self._decoded: dict[bytes, DecodedTx | Extrinsic] = {}
 
     def run(
         self, state: Overlay, block: BlockInfo, raw: bytes, mode: Mode, max_gas: int = -1
@@ -74,7 +87,9 @@ class TxExecutor:
         outcome = TxOutcome()
         try:
             tx = self._decode(raw, is_last=mode is Mode.DELIVER)
-            outcome.has_deadline = tx.body.HasField("timeout_timestamp")
+            outcome.has_deadline = isinstance(tx, DecodedTx) and tx.body.HasField(
+                "timeout_timestamp"
+            )
             outcome.gas_wanted = min(tx.gas_limit, MAX_GAS_LIMIT)
             if max_gas >= 0 and mode is not Mode.SIMULATE and tx.gas_limit > max_gas:
                 raise InvalidGasLimit(
@@ -87,7 +102,7 @@ class TxExecutor:
         ctx = Context(state, block, meter)
         try:
             with ctx.snapshot():
-                self._ante.run(ctx, tx, mode)
+                self._run_ante(ctx, tx, mode)
         except ChainError as error:
             outcome.refuse(error, str(error))
             outcome.gas_used = min(meter.used, MAX_GAS_LIMIT)
@@ -100,21 +115,31 @@ class TxExecutor:
         outcome.gas_used = min(meter.used, MAX_GAS_LIMIT)
         return outcome
 
-    def _decode(self, raw: bytes, is_last: bool) -> DecodedTx:
+    def _run_ante(self, ctx: Context, tx: DecodedTx | Extrinsic, mode: Mode) -> None:
+        if isinstance(tx, DecodedTx):
+            self._ante.run(ctx, tx, mode)
+        elif self._extrinsic_ante is not None:
+            self._extrinsic_ante.run(ctx, tx, mode)
+
+    def _decode(self, raw: bytes, is_last: bool) -> DecodedTx | Extrinsic:
         """Decode, or take what was decoded before; `is_last` takes it away."""
         known = self._decoded.pop(raw, None) if is_last else self._decoded.get(raw)
         if known is not None:
             return known
         if len(raw) > self._max_tx_bytes:
             raise TxTooLarge(f"tx has {len(raw)} bytes, limit {self._max_tx_bytes}")
-        tx = decode_tx(raw, lambda type_url: self._runtime.get_call(type_url).message_class)
+        tx: DecodedTx | Extrinsic
+        if self._table is not None and is_extrinsic(raw):
+            tx = decode_extrinsic(raw, self._table)
+        else:
+            tx = decode_tx(raw, lambda type_url: self._runtime.get_call(type_url).message_class)
         if not is_last and len(raw) <= MAX_REMEMBERED_BYTES:
             if len(self._decoded) >= MAX_REMEMBERED:
                 del self._decoded[next(iter(self._decoded))]
             self._decoded[raw] = tx
         return tx
 
-    def _run_messages(self, ctx: Context, tx: DecodedTx, outcome: TxOutcome) -> None:
+    def _run_messages(self, ctx: Context, tx: DecodedTx | Extrinsic, outcome: TxOutcome) -> None:
         data = abci_pb2.TxMsgData()
         events: list[Any] = []
         index = 0

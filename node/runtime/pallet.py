@@ -49,6 +49,7 @@ class CallSpec:
         name: method name.
         message_class, response_class: protobuf types; the type URL routes transactions.
         get_signers: bech32 texts of the accounts that must sign; the first is the origin.
+        signer_field: message field with the only signer; empty if `get_signers` is a function.
         doc: what the user reads.
         execute: `(ctx, origin, msg) -> response or None`, bound to the pallet.
     """
@@ -58,6 +59,7 @@ class CallSpec:
     message_class: Any
     response_class: Any
     get_signers: SignerGetter
+    signer_field: str
     doc: str
     execute: Callable[[Context, bytes, Any], Any]
 
@@ -82,10 +84,10 @@ def call(
     index: int, message_class: Any, response_class: Any, *, signer: str | SignerGetter
 ) -> Callable[[F], F]:
     """Declare a call. `signer` names the message field with the signer's address."""
+    field_name = "" if callable(signer) else signer
     if callable(signer):
         get_signers = signer
     else:
-        field_name = signer
 
         def get_signers(message: Any) -> list[str]:
             return [getattr(message, field_name)]
@@ -96,6 +98,7 @@ def call(
             message_class,
             response_class,
             get_signers,
+            field_name,
         )
         return function
 
@@ -137,9 +140,14 @@ def ensure_authority(origin: bytes) -> None:
 
 
 class Pallet(Generic[S]):
-    """Base of every pallet. Constructors take small capability protocols, never the runtime."""
+    """Base of every pallet. Constructors take small capability protocols, never the runtime.
+
+    `index` is the stable number by which Substrate clients call the pallet; 0 lets the runtime
+    give it one, which may be another after an upgrade.
+    """
 
     name: ClassVar[str]
+    index: ClassVar[int] = 0
     schema: type[S]
     query_services: ClassVar[tuple[Any, ...]] = ()
     inherent_tag: ClassVar[int | None] = None
@@ -210,12 +218,19 @@ class Pallet(Generic[S]):
             marks = getattr(function, "__call_spec__", None)
             if marks is None:
                 continue
-            index, message_class, response_class, get_signers = marks
+            index, message_class, response_class, get_signers, field_name = marks
             if index in specs:
                 raise ValueError(f"{self.name}: call index {index} is used twice")
             doc = (function.__doc__ or "").strip()
             specs[index] = CallSpec(
-                index, name, message_class, response_class, get_signers, doc, getattr(self, name)
+                index=index,
+                name=name,
+                message_class=message_class,
+                response_class=response_class,
+                get_signers=get_signers,
+                signer_field=field_name,
+                doc=doc,
+                execute=getattr(self, name),
             )
         if self.params_messages is not None:
             specs[UPDATE_PARAMS_INDEX] = self._build_params_call(*self.params_messages)
@@ -223,13 +238,14 @@ class Pallet(Generic[S]):
 
     def _build_params_call(self, message_class: Any, response_class: Any) -> CallSpec:
         return CallSpec(
-            UPDATE_PARAMS_INDEX,
-            "update_params",
-            message_class,
-            response_class,
-            lambda message: [message.authority],
-            (self.update_params.__doc__ or "").strip(),
-            self.update_params,
+            index=UPDATE_PARAMS_INDEX,
+            name="update_params",
+            message_class=message_class,
+            response_class=response_class,
+            get_signers=lambda message: [message.authority],
+            signer_field="authority",
+            doc=(self.update_params.__doc__ or "").strip(),
+            execute=self.update_params,
         )
 
     def update_params(self, ctx: Context, origin: bytes, msg: Any) -> None:

@@ -33,6 +33,11 @@ from node.runtime.pallet import CallSpec, Pallet, QuerySpec
 from node.runtime.state import KeyValueReader, Overlay
 from node.runtime.storage import GenesisDataError
 
+FIRST_INDEX = 10
+"""Pallets below are what Substrate clients expect of any chain."""
+FIRST_FREE_INDEX = 128
+"""Given, from here on, to pallets that declare none."""
+
 
 @dataclass(frozen=True)
 class MessageExecuted(Event):
@@ -69,11 +74,13 @@ class Runtime:
         self.pallets: dict[str, Pallet[Any]] = {}
         self.calls: dict[str, CallSpec] = {}
         self.call_pallets: dict[str, str] = {}
+        self.pallet_indexes: dict[str, int] = {}
         self.queries: dict[str, QuerySpec] = {}
         self.inherents: dict[int, Pallet[Any]] = {}
         self._services: dict[str, Any] = {}
         for pallet in pallets:
             self._register_pallet(pallet)
+        self._give_indexes()
         self._check_error_codes()
 
     def _register_pallet(self, pallet: Pallet[Any]) -> None:
@@ -102,6 +109,16 @@ class Runtime:
             request_class = GetMessageClass(descriptor.input_type)
             response_class = GetMessageClass(descriptor.output_type)
             self.queries[path] = QuerySpec(path, request_class, response_class, doc, function)
+
+    def _give_indexes(self) -> None:
+        taken: dict[int, str] = {}
+        for name, pallet in self.pallets.items():
+            if pallet.index and (pallet.index < FIRST_INDEX or pallet.index in taken):
+                raise RuntimeConflict(f"{name}: pallet index {pallet.index} is taken")
+            taken[pallet.index] = name
+        free = (index for index in range(FIRST_FREE_INDEX, 256) if index not in taken)
+        for name, pallet in self.pallets.items():
+            self.pallet_indexes[name] = pallet.index or next(free)
 
     def _check_error_codes(self) -> None:
         owners: dict[tuple[str, int], type[ChainError]] = {}

@@ -7,6 +7,7 @@ verified again in the block. The answer never depends on what is remembered.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -47,9 +48,18 @@ def is_valid_signature(public_key: bytes, signature: bytes, message: bytes) -> b
 
 
 class SignatureCache:
-    """Remembers signatures that verified, oldest forgotten first."""
+    """Remembers signatures that verified, oldest forgotten first.
 
-    def __init__(self, capacity: int = MAX_REMEMBERED) -> None:
+    Args:
+        verify: `(key, signature, message)`, secp256k1 unless given.
+    """
+
+    def __init__(
+        self,
+        verify: Callable[[bytes, bytes, bytes], bool] = is_valid_signature,
+        capacity: int = MAX_REMEMBERED,
+    ) -> None:
+        self._verify = verify
         self._capacity = capacity
         self._seen: dict[tuple[bytes, bytes, bytes], None] = {}
 
@@ -58,7 +68,7 @@ class SignatureCache:
         entry = (public_key, signature, hashlib.sha256(message).digest())
         if entry in self._seen:
             return True
-        if not is_valid_signature(public_key, signature, message):
+        if not self._verify(public_key, signature, message):
             return False
         if len(self._seen) >= self._capacity:
             del self._seen[next(iter(self._seen))]

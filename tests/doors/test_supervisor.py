@@ -49,7 +49,7 @@ def supervisor(tmp_path: Path) -> Iterator[DoorSupervisor]:
     built.stop()
 
 
-@pytest.mark.parametrize("module", ["node.doors.grpc_door", "node.doors.rpc_door"])
+@pytest.mark.parametrize("module", [door.module for door in list_doors()])
 def test_invalid_home_without_a_chain(tmp_path: Path, module: str) -> None:
     command = [sys.executable, "-m", module, "--home", str(tmp_path), "--port", "1"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
@@ -59,8 +59,9 @@ def test_invalid_home_without_a_chain(tmp_path: Path, module: str) -> None:
 
 
 def test_default_ports() -> None:
-    assert [door.port for door in list_doors()] == [9090, 26657]
-    assert [door.port for door in list_doors(port_offset=3, node_index=2)] == [9113, 26680]
+    assert [door.port for door in list_doors()] == [9090, 26657, 9944]
+    shifted = list_doors(port_offset=3, node_index=2)
+    assert [door.port for door in shifted] == [9113, 26680, 9967]
 
 
 def test_start_and_stop(supervisor: DoorSupervisor) -> None:
@@ -111,17 +112,18 @@ def own_node(tmp_path: Path) -> Iterator[DevnetNode]:
 def list_doors_of(node: DevnetNode) -> dict[str, psutil.Process]:
     assert node.process is not None
     children = psutil.Process(node.process.pid).children()
-    return {"grpc" if "grpc_door" in " ".join(c.cmdline()) else "rpc": c for c in children}
+    modules = [door.module for door in list_doors()]
+    return {m: child for child in children for m in modules if m in child.cmdline()}
 
 
 def test_crashed_doors_never_stop_the_node(own_node: DevnetNode) -> None:
     doors = list_doors_of(own_node)
-    assert set(doors) == {"grpc", "rpc"}
+    assert set(doors) == {door.module for door in list_doors()}
     height = own_node.get_height()
     for door in doors.values():
         door.kill()
     own_node.wait_until(lambda: own_node.get_height() > height + 2)
-    own_node.wait_until(own_node.is_rpc_open)
+    own_node.wait_until(lambda: own_node.is_open(own_node.rpc_port))
     assert not {d.pid for d in doors.values()} & {d.pid for d in list_doors_of(own_node).values()}
 
 

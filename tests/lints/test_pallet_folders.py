@@ -11,7 +11,10 @@ SECTIONS = [
     *("Abstract", "Concepts", "State", "Params", "Calls", "Events", "Queries", "Invariants"),
 ]
 # pallet -> why it has no `types.py`
-WITHOUT_TYPES = {"consensus": "no parameters, events or capabilities of its own"}
+WITHOUT_TYPES = {
+    "blocks": "no parameters, events or capabilities of its own",
+    "consensus": "no parameters, events or capabilities of its own",
+}
 
 
 def check_readme(path: Path, text: str, calls: list[str]) -> list[str]:

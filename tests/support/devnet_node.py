@@ -56,12 +56,13 @@ class DevnetNode:
         self.home = home
         self.chain_id = CHAIN_ID
         self.port_offset = find_port_offset()
-        self.grpc_port, self.rpc_port = (door.port for door in list_doors(self.port_offset))
+        ports = [door.port for door in list_doors(self.port_offset)]
+        self.grpc_port, self.rpc_port, self.substrate_port = ports
         self.process: subprocess.Popen[bytes] | None = None
         init_devnet_home(home, time_ns=GENESIS_TIME_NS, onion_seed=b"\x07" * 32, params=params)
 
     def start(self) -> None:
-        """Start the node and wait until both doors answer."""
+        """Start the node and wait until every door answers."""
         command = [
             *(sys.executable, "-m", "node.process", "--home", str(self.home)),
             *("--block-interval-ms", BLOCK_INTERVAL_MS, "--port-offset", str(self.port_offset)),
@@ -69,7 +70,8 @@ class DevnetNode:
         with open(self.home / "node.log", "ab") as log:
             self.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
         self.wait_until(lambda: self.get_height() >= 1, START_TIMEOUT_S)
-        self.wait_until(self.is_rpc_open, START_TIMEOUT_S)
+        for port in (self.rpc_port, self.substrate_port):
+            self.wait_until(lambda port=port: self.is_open(port), START_TIMEOUT_S)
 
     def stop(self) -> None:
         """Stop the node as an operator does."""
@@ -98,10 +100,10 @@ class DevnetNode:
         """Read the end of the log of node and doors."""
         return (self.home / "node.log").read_text()[-4000:]
 
-    def is_rpc_open(self) -> bool:
-        """Tell whether the RPC door listens."""
+    def is_open(self, port: int) -> bool:
+        """Tell whether a door listens."""
         try:
-            socket.create_connection(("127.0.0.1", self.rpc_port), timeout=1).close()
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
         except OSError:
             return False
         return True
@@ -139,7 +141,7 @@ class DevnetNode:
         return LocalWallet(PrivateKey(get_secret(name)), prefix="descent")
 
     def build_send(self, sender: str, receiver: str, amount: int) -> bytes:
-        """Build a signed transfer between named accounts, in udsc."""
+        """Build a signed transfer from a named account to one, or to an address, in udsc."""
         key = Key(sender, get_secret(sender))
         answer = self.ask(
             "/cosmos.auth.v1beta1.Query/Account",
@@ -150,7 +152,7 @@ class DevnetNode:
         answer.account.Unpack(account)
         message = tx_pb2.MsgSend(
             from_address=key.text,
-            to_address=get_account(receiver).address,
+            to_address=receiver if "1" in receiver else get_account(receiver).address,
             amount=[build_coin("udsc", amount)],
         )
         return build_tx(

@@ -57,6 +57,7 @@ class AccountsPallet(Pallet[AccountsSchema]):
     """
 
     name = "accounts"
+    index = 11
     schema = AccountsSchema
     query_services = (query_pb2.DESCRIPTOR.services_by_name["Query"],)
     params_messages = (tx_pb2.MsgUpdateParams, tx_pb2.MsgUpdateParamsResponse)

@@ -68,6 +68,7 @@ class AuthzPallet(Pallet[AuthzSchema]):
     """
 
     name = "authz"
+    index = 25
     schema = AuthzSchema
     query_services = (query_pb2.DESCRIPTOR.services_by_name["Query"],)
     errors = AUTHZ_ERRORS

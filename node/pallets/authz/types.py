@@ -9,7 +9,7 @@ from cosmos.authz.v1beta1 import authz_pb2
 
 from node.runtime.codecs import ADDRESS, TEXT, U64, ProtoCodec, pair, triple
 from node.runtime.context import Context
-from node.runtime.events import Event
+from node.runtime.events import Address, Event
 from node.runtime.storage import KeySet, Map, Schema
 
 MAX_EXPIRED_PER_BLOCK = 100
@@ -36,8 +36,8 @@ class AuthorizationGranted(Event):
 
     abci_type: ClassVar[str] = "cosmos.authz.v1beta1.EventGrant"
     msg_type_url: str
-    granter: str
-    grantee: str
+    granter: Address
+    grantee: Address
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class AuthorizationRevoked(Event):
 
     abci_type: ClassVar[str] = "cosmos.authz.v1beta1.EventRevoke"
     msg_type_url: str
-    granter: str
-    grantee: str
+    granter: Address
+    grantee: Address
 
 
 class Dispatcher(Protocol):

@@ -96,6 +96,7 @@ class BankPallet(Pallet[BankSchema]):
     """
 
     name = "bank"
+    index = 12
     schema = BankSchema
     query_services = (query_pb2.DESCRIPTOR.services_by_name["Query"],)
     params_messages = (tx_pb2.MsgUpdateParams, tx_pb2.MsgUpdateParamsResponse)

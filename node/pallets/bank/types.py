@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Protocol
 from cosmos.bank.v1beta1 import bank_pb2
 
 from node.runtime.context import Context
-from node.runtime.events import Event
+from node.runtime.events import Address, Event
 from node.runtime.params import Params
 
 MAX_RECIPIENTS = 256
@@ -29,7 +29,7 @@ class CoinSpent(Event):
     """Coins left an account."""
 
     abci_type: ClassVar[str] = "coin_spent"
-    spender: str
+    spender: Address
     amount: str
 
 
@@ -38,7 +38,7 @@ class CoinReceived(Event):
     """Coins came to an account."""
 
     abci_type: ClassVar[str] = "coin_received"
-    receiver: str
+    receiver: Address
     amount: str
 
 
@@ -47,8 +47,8 @@ class Transferred(Event):
     """Coins moved between two accounts."""
 
     abci_type: ClassVar[str] = "transfer"
-    recipient: str
-    sender: str
+    recipient: Address
+    sender: Address
     amount: str
 
 
@@ -57,7 +57,7 @@ class CoinsMinted(Event):
     """Coins came into being."""
 
     abci_type: ClassVar[str] = "coinbase"
-    minter: str
+    minter: Address
     amount: str
 
 
@@ -66,7 +66,7 @@ class CoinsBurned(Event):
     """Coins ceased to be."""
 
     abci_type: ClassVar[str] = "burn"
-    burner: str
+    burner: Address
     amount: str
 
 

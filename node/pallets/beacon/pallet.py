@@ -71,6 +71,7 @@ class BeaconPallet(Pallet[BeaconSchema]):
     """The beacon pallet."""
 
     name = "beacon"
+    index = 15
     schema = BeaconSchema
     inherent_tag = BEACON_TAG
     query_services = (beacon_pb2.DESCRIPTOR.services_by_name["Query"],)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from node.runtime.context import Context
-from node.runtime.events import Event
+from node.runtime.events import Address, Event
 
 BEACON_TAG = 0x01
 """First byte of the pseudo transaction that carries the reveals of a block."""
@@ -30,7 +30,7 @@ class BeaconDrawn(Event):
 class NodeRegistered(Event):
     """An operator's node was registered; `operator` is an account address."""
 
-    operator: str
+    operator: Address
 
 
 class NodeListener(Protocol):

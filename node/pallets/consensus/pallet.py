@@ -56,6 +56,7 @@ class ConsensusPallet(Pallet[ConsensusSchema]):
     """The consensus pallet."""
 
     name = "consensus"
+    index = 10
     schema = ConsensusSchema
     query_services = (CONSENSUS_SERVICE, PARAMS_SERVICE)
 

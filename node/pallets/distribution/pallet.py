@@ -89,6 +89,7 @@ class DistributionPallet(DistributionQueries):
     """
 
     name = "distribution"
+    index = 21
     schema = DistributionSchema
     query_services = (query_pb2.DESCRIPTOR.services_by_name["Query"],)
     params_messages = (tx_pb2.MsgUpdateParams, tx_pb2.MsgUpdateParamsResponse)

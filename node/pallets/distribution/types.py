@@ -11,7 +11,7 @@ from node.pallets.distribution.rewards import DelegatorStart, OperatorRewards
 from node.pallets.staking.shares import DECIMALS_18
 from node.runtime.codecs import ADDRESS, AMOUNT, U64, CodecError, ProtoCodec, pair
 from node.runtime.context import Context
-from node.runtime.events import Event
+from node.runtime.events import Address, Event
 from node.runtime.params import Params, ParamsCodec, ParamsError, bounded
 from node.runtime.storage import Item, Map, Schema
 from proto.descent.distribution.v1 import distribution_pb2 as own_pb2
@@ -139,7 +139,7 @@ class WithdrawAddressSet(Event):
     """Rewards of an account go to another one from now on."""
 
     abci_type: ClassVar[str] = "set_withdraw_address"
-    withdraw_address: str
+    withdraw_address: Address
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class RewardsAllocated(Event):
 
     abci_type: ClassVar[str] = "rewards"
     amount: str
-    validator: str
+    validator: Address
 
 
 @dataclass(frozen=True)
@@ -157,8 +157,8 @@ class RewardsWithdrawn(Event):
 
     abci_type: ClassVar[str] = "withdraw_rewards"
     amount: str
-    validator: str
-    delegator: str
+    validator: Address
+    delegator: Address
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ class CommissionWithdrawn(Event):
 
     abci_type: ClassVar[str] = "withdraw_commission"
     amount: str
-    validator: str
+    validator: Address
 
 
 DISTRIBUTION_EVENTS: tuple[type[Event], ...] = (

@@ -58,6 +58,7 @@ class FeegrantPallet(Pallet[FeegrantSchema]):
     """
 
     name = "feegrant"
+    index = 26
     schema = FeegrantSchema
     query_services = (query_pb2.DESCRIPTOR.services_by_name["Query"],)
     errors = FEEGRANT_ERRORS

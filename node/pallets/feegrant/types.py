@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from cosmos.feegrant.v1beta1 import feegrant_pb2
 
 from node.runtime.codecs import ADDRESS, U64, ProtoCodec, pair
-from node.runtime.events import Event
+from node.runtime.events import Address, Event
 from node.runtime.storage import KeySet, Map, Schema
 
 MAX_EXPIRED_PER_BLOCK = 100
@@ -30,8 +30,8 @@ class AllowanceGranted(Event):
     """An account pays the fees of another from now on."""
 
     abci_type: ClassVar[str] = "set_feegrant"
-    granter: str
-    grantee: str
+    granter: Address
+    grantee: Address
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class AllowanceRevoked(Event):
     """An allowance was taken back."""
 
     abci_type: ClassVar[str] = "revoke_feegrant"
-    granter: str
-    grantee: str
+    granter: Address
+    grantee: Address
 
 
 @dataclass(frozen=True)
@@ -48,5 +48,5 @@ class AllowanceUsed(Event):
     """A fee was paid from an allowance."""
 
     abci_type: ClassVar[str] = "use_feegrant"
-    granter: str
-    grantee: str
+    granter: Address
+    grantee: Address

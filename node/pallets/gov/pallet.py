@@ -90,6 +90,7 @@ class GovPallet(GovQueries):
     """
 
     name = "gov"
+    index = 23
     schema = GovSchema
     query_services = (query_pb2.DESCRIPTOR.services_by_name["Query"],)
     params_messages = (tx_pb2.MsgUpdateParams, tx_pb2.MsgUpdateParamsResponse)

@@ -15,7 +15,7 @@ from node.pallets.staking.types import OperatorsRead
 from node.runtime.codecs import ADDRESS, U64, ProtoCodec, pair
 from node.runtime.coins import BASE_DENOM, UDSC_PER_DSC, build_coin
 from node.runtime.context import Context
-from node.runtime.events import Event
+from node.runtime.events import Address, Event
 from node.runtime.params import Params, ParamsCodec, ParamsError, bounded
 from node.runtime.storage import Item, KeySet, Map, Schema, Sequence
 
@@ -159,7 +159,7 @@ class ProposalDeposited(Event):
     """Somebody added to the deposit of a proposal."""
 
     abci_type: ClassVar[str] = "proposal_deposit"
-    depositor: str
+    depositor: Address
     amount: str
     proposal_id: int
 
@@ -169,7 +169,7 @@ class ProposalVoted(Event):
     """Somebody voted, or voted again."""
 
     abci_type: ClassVar[str] = "proposal_vote"
-    voter: str
+    voter: Address
     option: str
     proposal_id: int
 
@@ -198,7 +198,7 @@ class ProposalCancelled(Event):
     """A proposal was taken back."""
 
     abci_type: ClassVar[str] = "cancel_proposal"
-    sender: str
+    sender: Address
     proposal_id: int
 
 

@@ -51,6 +51,7 @@ class LineagePallet(Pallet[LineageSchema]):
     """The lineage pallet. It takes no calls: other pallets write."""
 
     name = "lineage"
+    index = 16
     schema = LineageSchema
     query_services = (lineage_pb2.DESCRIPTOR.services_by_name["Query"],)
     events = (CheckpointRecorded, CheckpointJudged)

@@ -43,6 +43,7 @@ class MintPallet(Pallet[MintSchema]):
     """
 
     name = "mint"
+    index = 13
     schema = MintSchema
     query_services = (mint_pb2.DESCRIPTOR.services_by_name["Query"],)
     params_messages = (mint_pb2.MsgUpdateParams, mint_pb2.MsgUpdateParamsResponse)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from node.runtime.context import Context
-from node.runtime.events import Event
+from node.runtime.events import Address, Event
 from node.runtime.params import Params, bounded
 from proto.descent.mint.v1 import mint_pb2
 from scoring.emission import SUPPLY_CAP_UDSC
@@ -34,7 +34,7 @@ class MintParams(Params):
 class EmissionIssued(Event):
     """Emission was minted for `recipient`: set aside for a run, or the consensus set's."""
 
-    recipient: str
+    recipient: Address
     amount_udsc: int
 
 

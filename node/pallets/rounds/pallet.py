@@ -93,6 +93,7 @@ class RoundsPallet(Pallet[RoundsSchema]):
     """
 
     name = "rounds"
+    index = 18
     schema = RoundsSchema
     query_services = (rounds_pb2.DESCRIPTOR.services_by_name["Query"],)
     errors = (

@@ -125,6 +125,7 @@ class RunsPallet(Pallet[RunsSchema]):
     """
 
     name = "runs"
+    index = 17
     schema = RunsSchema
     query_services = (runs_pb2.DESCRIPTOR.services_by_name["Query"],)
     params_messages = (runs_pb2.MsgUpdateParams, runs_pb2.MsgUpdateParamsResponse)

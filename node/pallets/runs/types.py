@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from node.runtime.context import Context
-from node.runtime.events import Event
+from node.runtime.events import Address, Event
 from node.runtime.params import Params, bounded
 from proto.descent.runs.v1 import runs_pb2
 
@@ -48,7 +48,7 @@ class RunCreated(Event):
     """A run was created and its bounty put in escrow."""
 
     run_id: int
-    owner: str
+    owner: Address
     name: str
     spec_hash: bytes
     bounty_udsc: int
@@ -59,7 +59,7 @@ class RunFunded(Event):
     """Coins were added to the bounty of a run."""
 
     run_id: int
-    funder: str
+    funder: Address
     amount_udsc: int
     bounty_udsc: int
 
@@ -77,7 +77,7 @@ class BountyReturned(Event):
     """What was left of a bounty went back to the owner."""
 
     run_id: int
-    owner: str
+    owner: Address
     amount_udsc: int
 
 
@@ -89,8 +89,8 @@ class ParticipantRegistered(Event):
     uid: int
     participant_id: int
     role: str
-    coldkey: str
-    hotkey: str
+    coldkey: Address
+    hotkey: Address
     burned_udsc: int
 
 
@@ -101,7 +101,7 @@ class ParticipantReplaced(Event):
     run_id: int
     uid: int
     participant_id: int
-    coldkey: str
+    coldkey: Address
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class HotkeyRotated(Event):
 
     run_id: int
     uid: int
-    hotkey: str
+    hotkey: Address
 
 
 class OperatorStake(Protocol):

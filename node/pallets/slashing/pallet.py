@@ -73,6 +73,7 @@ class SlashingPallet(Pallet[SlashingSchema]):
     """
 
     name = "slashing"
+    index = 22
     schema = SlashingSchema
     query_services = (SERVICE, EVIDENCE_SERVICE)
     params_messages = (tx_pb2.MsgUpdateParams, tx_pb2.MsgUpdateParamsResponse)

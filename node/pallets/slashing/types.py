@@ -11,7 +11,7 @@ from cosmos.slashing.v1beta1 import slashing_pb2
 from node.pallets.staking.shares import DECIMALS_18
 from node.runtime.codecs import ADDRESS, HASH, U32, ProtoCodec, pair
 from node.runtime.context import Context
-from node.runtime.events import Event
+from node.runtime.events import Address, Event
 from node.runtime.params import Params, ParamsCodec, ParamsError, bounded
 from node.runtime.storage import Item, KeySet, Map, Schema
 
@@ -111,7 +111,7 @@ class OperatorUnjailed(Event):
     """A jailed operator is back."""
 
     abci_type: ClassVar[str] = "unjail"
-    validator: str
+    validator: Address
 
 
 class EvidenceAge(Protocol):

@@ -96,6 +96,7 @@ class StakingPallet(ConsensusSet):
     """
 
     name = "staking"
+    index = 14
     schema = StakingSchema
     query_services = (query_pb2.DESCRIPTOR.services_by_name["Query"],)
     params_messages = (tx_pb2.MsgUpdateParams, tx_pb2.MsgUpdateParamsResponse)

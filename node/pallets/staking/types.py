@@ -12,7 +12,7 @@ from node.pallets.staking.shares import DECIMALS_18
 from node.runtime.codecs import ADDRESS, HASH, U8, U64, ProtoCodec, pair, triple
 from node.runtime.coins import BASE_DENOM
 from node.runtime.context import NANOS_PER_SECOND, Context
-from node.runtime.events import Event
+from node.runtime.events import Address, Event
 from node.runtime.params import Params, ParamsCodec, ParamsError, bounded
 from node.runtime.storage import Index, IndexedMap, Item, KeySet, Map, Schema
 
@@ -129,7 +129,7 @@ class OperatorCreated(Event):
     """An operator registered with a first bond."""
 
     abci_type: ClassVar[str] = "create_validator"
-    validator: str
+    validator: Address
     amount: str
 
 
@@ -147,8 +147,8 @@ class Delegated(Event):
     """Coins were bonded to an operator."""
 
     abci_type: ClassVar[str] = "delegate"
-    validator: str
-    delegator: str
+    validator: Address
+    delegator: Address
     amount: str
     new_shares: str
 
@@ -158,8 +158,8 @@ class UnbondingStarted(Event):
     """Coins began to unbond; `completion_time` is RFC 3339."""
 
     abci_type: ClassVar[str] = "unbond"
-    validator: str
-    delegator: str
+    validator: Address
+    delegator: Address
     amount: str
     completion_time: str
 
@@ -169,8 +169,8 @@ class UnbondingCancelled(Event):
     """Coins that were unbonding are bonded again."""
 
     abci_type: ClassVar[str] = "cancel_unbonding_delegation"
-    validator: str
-    delegator: str
+    validator: Address
+    delegator: Address
     amount: str
     creation_height: int
 
@@ -180,8 +180,8 @@ class UnbondingCompleted(Event):
     """Unbonded coins were paid out."""
 
     abci_type: ClassVar[str] = "complete_unbonding"
-    validator: str
-    delegator: str
+    validator: Address
+    delegator: Address
     amount: str
 
 
@@ -190,9 +190,9 @@ class RedelegationStarted(Event):
     """Bonded coins went from one operator to another; `completion_time` is RFC 3339."""
 
     abci_type: ClassVar[str] = "redelegate"
-    source_validator: str
-    destination_validator: str
-    delegator: str
+    source_validator: Address
+    destination_validator: Address
+    delegator: Address
     amount: str
     completion_time: str
 
@@ -202,9 +202,9 @@ class RedelegationCompleted(Event):
     """Redelegated coins no longer answer for the operator they came from."""
 
     abci_type: ClassVar[str] = "complete_redelegation"
-    source_validator: str
-    destination_validator: str
-    delegator: str
+    source_validator: Address
+    destination_validator: Address
+    delegator: Address
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ class UpgradePallet(Pallet[UpgradeSchema]):
     """
 
     name = "upgrade"
+    index = 24
     schema = UpgradeSchema
     query_services = (query_pb2.DESCRIPTOR.services_by_name["Query"],)
     errors = (PlanInvalid, PlanMissing)

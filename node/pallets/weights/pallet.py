@@ -120,6 +120,7 @@ class WeightsPallet(Pallet[WeightsSchema]):
     """
 
     name = "weights"
+    index = 19
     schema = WeightsSchema
     query_services = (weights_pb2.DESCRIPTOR.services_by_name["Query"],)
     params_messages = (weights_pb2.MsgUpdateParams, weights_pb2.MsgUpdateParamsResponse)

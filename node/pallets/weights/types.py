@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from node.runtime.events import Event
+from node.runtime.events import Address, Event
 from node.runtime.params import Params, ParamsError, bounded
 from proto.descent.weights.v1 import weights_pb2
 
@@ -80,7 +80,7 @@ class RewardPaid(Event):
     run_id: int
     round: int
     uid: int
-    coldkey: str
+    coldkey: Address
     amount_udsc: int
 
 
@@ -91,7 +91,7 @@ class RewardVesting(Event):
     run_id: int
     round: int
     uid: int
-    coldkey: str
+    coldkey: Address
     amount_udsc: int
     release_round: int
 
@@ -102,7 +102,7 @@ class OwnerPaid(Event):
 
     run_id: int
     round: int
-    owner: str
+    owner: Address
     amount_udsc: int
 
 

@@ -22,36 +22,39 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from cosmos_proto import cosmos_pb2 as cosmos__proto_dot_cosmos__pb2
 from cosmos.msg.v1 import msg_pb2 as cosmos_dot_msg_dot_v1_dot_msg__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x64\x65scent/mint/v1/mint.proto\x12\x0f\x64\x65scent.mint.v1\x1a\x17\x63osmos/msg/v1/msg.proto\"]\n\x06Params\x12\x1d\n\x15initial_emission_udsc\x18\x01 \x01(\x04\x12\x17\n\x0fsupply_cap_udsc\x18\x02 \x01(\x04\x12\x1b\n\x13\x63onsensus_share_ppm\x18\x03 \x01(\r\"]\n\x0fMsgUpdateParams\x12\x11\n\tauthority\x18\x01 \x01(\t\x12\'\n\x06params\x18\x02 \x01(\x0b\x32\x17.descent.mint.v1.Params:\x0e\x82\xe7\xb0*\tauthority\"\x19\n\x17MsgUpdateParamsResponse\"\x14\n\x12QueryParamsRequest\">\n\x13QueryParamsResponse\x12\'\n\x06params\x18\x01 \x01(\x0b\x32\x17.descent.mint.v1.Params\"\x16\n\x14QueryEmissionRequest\"\x80\x01\n\x15QueryEmissionResponse\x12\x13\n\x0bissued_udsc\x18\x01 \x01(\x04\x12\x1b\n\x13\x62lock_emission_udsc\x18\x02 \x01(\x04\x12\x14\n\x0cnum_halvings\x18\x03 \x01(\r\x12\x1f\n\x17\x63onsensus_emission_udsc\x18\x04 \x01(\x04\x32h\n\x03Msg\x12Z\n\x0cUpdateParams\x12 .descent.mint.v1.MsgUpdateParams\x1a(.descent.mint.v1.MsgUpdateParamsResponse\x1a\x05\x80\xe7\xb0*\x01\x32\xb7\x01\n\x05Query\x12S\n\x06Params\x12#.descent.mint.v1.QueryParamsRequest\x1a$.descent.mint.v1.QueryParamsResponse\x12Y\n\x08\x45mission\x12%.descent.mint.v1.QueryEmissionRequest\x1a&.descent.mint.v1.QueryEmissionResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x64\x65scent/mint/v1/mint.proto\x12\x0f\x64\x65scent.mint.v1\x1a\x19\x63osmos_proto/cosmos.proto\x1a\x17\x63osmos/msg/v1/msg.proto\"]\n\x06Params\x12\x1d\n\x15initial_emission_udsc\x18\x01 \x01(\x04\x12\x17\n\x0fsupply_cap_udsc\x18\x02 \x01(\x04\x12\x1b\n\x13\x63onsensus_share_ppm\x18\x03 \x01(\r\"w\n\x0fMsgUpdateParams\x12+\n\tauthority\x18\x01 \x01(\tB\x18\xd2\xb4-\x14\x63osmos.AddressString\x12\'\n\x06params\x18\x02 \x01(\x0b\x32\x17.descent.mint.v1.Params:\x0e\x82\xe7\xb0*\tauthority\"\x19\n\x17MsgUpdateParamsResponse\"\x14\n\x12QueryParamsRequest\">\n\x13QueryParamsResponse\x12\'\n\x06params\x18\x01 \x01(\x0b\x32\x17.descent.mint.v1.Params\"\x16\n\x14QueryEmissionRequest\"\x80\x01\n\x15QueryEmissionResponse\x12\x13\n\x0bissued_udsc\x18\x01 \x01(\x04\x12\x1b\n\x13\x62lock_emission_udsc\x18\x02 \x01(\x04\x12\x14\n\x0cnum_halvings\x18\x03 \x01(\r\x12\x1f\n\x17\x63onsensus_emission_udsc\x18\x04 \x01(\x04\x32h\n\x03Msg\x12Z\n\x0cUpdateParams\x12 .descent.mint.v1.MsgUpdateParams\x1a(.descent.mint.v1.MsgUpdateParamsResponse\x1a\x05\x80\xe7\xb0*\x01\x32\xb7\x01\n\x05Query\x12S\n\x06Params\x12#.descent.mint.v1.QueryParamsRequest\x1a$.descent.mint.v1.QueryParamsResponse\x12Y\n\x08\x45mission\x12%.descent.mint.v1.QueryEmissionRequest\x1a&.descent.mint.v1.QueryEmissionResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'descent.mint.v1.mint_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_MSGUPDATEPARAMS'].fields_by_name['authority']._loaded_options = None
+  _globals['_MSGUPDATEPARAMS'].fields_by_name['authority']._serialized_options = b'\322\264-\024cosmos.AddressString'
   _globals['_MSGUPDATEPARAMS']._loaded_options = None
   _globals['_MSGUPDATEPARAMS']._serialized_options = b'\202\347\260*\tauthority'
   _globals['_MSG']._loaded_options = None
   _globals['_MSG']._serialized_options = b'\200\347\260*\001'
-  _globals['_PARAMS']._serialized_start=72
-  _globals['_PARAMS']._serialized_end=165
-  _globals['_MSGUPDATEPARAMS']._serialized_start=167
-  _globals['_MSGUPDATEPARAMS']._serialized_end=260
-  _globals['_MSGUPDATEPARAMSRESPONSE']._serialized_start=262
-  _globals['_MSGUPDATEPARAMSRESPONSE']._serialized_end=287
-  _globals['_QUERYPARAMSREQUEST']._serialized_start=289
-  _globals['_QUERYPARAMSREQUEST']._serialized_end=309
-  _globals['_QUERYPARAMSRESPONSE']._serialized_start=311
-  _globals['_QUERYPARAMSRESPONSE']._serialized_end=373
-  _globals['_QUERYEMISSIONREQUEST']._serialized_start=375
-  _globals['_QUERYEMISSIONREQUEST']._serialized_end=397
-  _globals['_QUERYEMISSIONRESPONSE']._serialized_start=400
-  _globals['_QUERYEMISSIONRESPONSE']._serialized_end=528
-  _globals['_MSG']._serialized_start=530
-  _globals['_MSG']._serialized_end=634
-  _globals['_QUERY']._serialized_start=637
-  _globals['_QUERY']._serialized_end=820
+  _globals['_PARAMS']._serialized_start=99
+  _globals['_PARAMS']._serialized_end=192
+  _globals['_MSGUPDATEPARAMS']._serialized_start=194
+  _globals['_MSGUPDATEPARAMS']._serialized_end=313
+  _globals['_MSGUPDATEPARAMSRESPONSE']._serialized_start=315
+  _globals['_MSGUPDATEPARAMSRESPONSE']._serialized_end=340
+  _globals['_QUERYPARAMSREQUEST']._serialized_start=342
+  _globals['_QUERYPARAMSREQUEST']._serialized_end=362
+  _globals['_QUERYPARAMSRESPONSE']._serialized_start=364
+  _globals['_QUERYPARAMSRESPONSE']._serialized_end=426
+  _globals['_QUERYEMISSIONREQUEST']._serialized_start=428
+  _globals['_QUERYEMISSIONREQUEST']._serialized_end=450
+  _globals['_QUERYEMISSIONRESPONSE']._serialized_start=453
+  _globals['_QUERYEMISSIONRESPONSE']._serialized_end=581
+  _globals['_MSG']._serialized_start=583
+  _globals['_MSG']._serialized_end=687
+  _globals['_QUERY']._serialized_start=690
+  _globals['_QUERY']._serialized_end=873
 # @@protoc_insertion_point(module_scope)

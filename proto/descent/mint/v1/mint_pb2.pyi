@@ -1,3 +1,4 @@
+from cosmos_proto import cosmos_pb2 as _cosmos_pb2
 from cosmos.msg.v1 import msg_pb2 as _msg_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message

@@ -23,69 +23,80 @@ _sym_db = _symbol_database.Default()
 
 
 from cosmos.msg.v1 import msg_pb2 as cosmos_dot_msg_dot_v1_dot_msg__pb2
+from cosmos_proto import cosmos_pb2 as cosmos__proto_dot_cosmos__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x64\x65scent/rounds/v1/rounds.proto\x12\x11\x64\x65scent.rounds.v1\x1a\x17\x63osmos/msg/v1/msg.proto\"\xe6\x02\n\x05Round\x12\x0e\n\x06run_id\x18\x01 \x01(\x04\x12\r\n\x05index\x18\x02 \x01(\r\x12\'\n\x05phase\x18\x03 \x01(\x0e\x32\x18.descent.rounds.v1.Phase\x12\x14\n\x0cstart_height\x18\x04 \x01(\x04\x12\x17\n\x0f\x63ommit_deadline\x18\x05 \x01(\x04\x12\x17\n\x0f\x61ttest_deadline\x18\x06 \x01(\x04\x12\x16\n\x0esettled_height\x18\x07 \x01(\x04\x12\x1d\n\x15judge_commit_deadline\x18\x08 \x01(\x04\x12\x1d\n\x15judge_reveal_deadline\x18\t \x01(\x04\x12\x0e\n\x06\x62\x65\x61\x63on\x18\n \x01(\x0c\x12\x14\n\x0cjudge_beacon\x18\x0b \x01(\x0c\x12\x11\n\tbase_root\x18\x0c \x01(\x0c\x12\x13\n\x0bresult_root\x18\r \x01(\x0c\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x0e \x03(\r\x12\x17\n\x0fnum_commitments\x18\x0f \x01(\r\"\xdd\x01\n\nCommitment\x12\x0e\n\x06run_id\x18\x01 \x01(\x04\x12\r\n\x05round\x18\x02 \x01(\r\x12\x0b\n\x03uid\x18\x03 \x01(\r\x12\x0e\n\x06hotkey\x18\x04 \x01(\t\x12\x14\n\x0cpayload_hash\x18\x05 \x01(\x0c\x12\x14\n\x0cpayload_size\x18\x06 \x01(\x04\x12\x12\n\ntrace_root\x18\x07 \x01(\x0c\x12\x19\n\x11optimiser_root_in\x18\x08 \x01(\x0c\x12\x1a\n\x12optimiser_root_out\x18\t \x01(\x0c\x12\x0e\n\x06height\x18\n \x01(\x04\x12\x0c\n\x04late\x18\x0b \x01(\x08\"Z\n\x0c\x41vailability\x12\x0e\n\x06run_id\x18\x01 \x01(\x04\x12\r\n\x05round\x18\x02 \x01(\r\x12\x0b\n\x03uid\x18\x03 \x01(\r\x12\x0e\n\x06\x62itmap\x18\x04 \x01(\x0c\x12\x0e\n\x06height\x18\x05 \x01(\x04\"\x87\x01\n\x10StateAttestation\x12\x0e\n\x06run_id\x18\x01 \x01(\x04\x12\r\n\x05round\x18\x02 \x01(\r\x12\x0b\n\x03uid\x18\x03 \x01(\r\x12\x0e\n\x06hotkey\x18\x04 \x01(\t\x12\x13\n\x0bresult_root\x18\x05 \x01(\x0c\x12\x12\n\nstake_udsc\x18\x06 \x01(\x04\x12\x0e\n\x06height\x18\x07 \x01(\x04\"\xe0\x01\n\x0cGenesisState\x12(\n\x06rounds\x18\x01 \x03(\x0b\x32\x18.descent.rounds.v1.Round\x12\x32\n\x0b\x63ommitments\x18\x02 \x03(\x0b\x32\x1d.descent.rounds.v1.Commitment\x12\x37\n\x0e\x61vailabilities\x18\x03 \x03(\x0b\x32\x1f.descent.rounds.v1.Availability\x12\x39\n\x0c\x61ttestations\x18\x04 \x03(\x0b\x32#.descent.rounds.v1.StateAttestation\"\xc5\x01\n\x10MsgCommitPayload\x12\x0e\n\x06hotkey\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\x04\x12\r\n\x05round\x18\x03 \x01(\r\x12\x14\n\x0cpayload_hash\x18\x04 \x01(\x0c\x12\x14\n\x0cpayload_size\x18\x05 \x01(\x04\x12\x12\n\ntrace_root\x18\x06 \x01(\x0c\x12\x19\n\x11optimiser_root_in\x18\x07 \x01(\x0c\x12\x1a\n\x12optimiser_root_out\x18\x08 \x01(\x0c:\x0b\x82\xe7\xb0*\x06hotkey\"(\n\x18MsgCommitPayloadResponse\x12\x0c\n\x04late\x18\x01 \x01(\x08\"c\n\x15MsgAttestAvailability\x12\x0e\n\x06hotkey\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\x04\x12\r\n\x05round\x18\x03 \x01(\r\x12\x0e\n\x06\x62itmap\x18\x04 \x01(\x0c:\x0b\x82\xe7\xb0*\x06hotkey\"\x1f\n\x1dMsgAttestAvailabilityResponse\"a\n\x0eMsgAttestState\x12\x0e\n\x06hotkey\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\x04\x12\r\n\x05round\x18\x03 \x01(\r\x12\x13\n\x0bresult_root\x18\x04 \x01(\x0c:\x0b\x82\xe7\xb0*\x06hotkey\")\n\x16MsgAttestStateResponse\x12\x0f\n\x07settled\x18\x01 \x01(\x08\"2\n\x11QueryRoundRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x04\x12\r\n\x05round\x18\x02 \x01(\r\"*\n\x18QueryCurrentRoundRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x04\"=\n\x12QueryRoundResponse\x12\'\n\x05round\x18\x01 \x01(\x0b\x32\x18.descent.rounds.v1.Round\"8\n\x17QueryCommitmentsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x04\x12\r\n\x05round\x18\x02 \x01(\r\"N\n\x18QueryCommitmentsResponse\x12\x32\n\x0b\x63ommitments\x18\x01 \x03(\x0b\x32\x1d.descent.rounds.v1.Commitment\"9\n\x18QueryAttestationsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x04\x12\r\n\x05round\x18\x02 \x01(\r\"\x8f\x01\n\x19QueryAttestationsResponse\x12\x37\n\x0e\x61vailabilities\x18\x01 \x03(\x0b\x32\x1f.descent.rounds.v1.Availability\x12\x39\n\x0c\x61ttestations\x18\x02 \x03(\x0b\x32#.descent.rounds.v1.StateAttestation\"9\n\x18QueryAuditTargetsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x04\x12\r\n\x05round\x18\x02 \x01(\r\"L\n\x0b\x41uditTarget\x12\x0b\n\x03uid\x18\x01 \x01(\r\x12\x10\n\x08interval\x18\x02 \x01(\r\x12\x0c\n\x04step\x18\x03 \x01(\r\x12\x10\n\x08\x61uditors\x18\x04 \x03(\r\"L\n\x19QueryAuditTargetsResponse\x12/\n\x07targets\x18\x01 \x03(\x0b\x32\x1e.descent.rounds.v1.AuditTarget*\x80\x01\n\x05Phase\x12\x15\n\x11PHASE_UNSPECIFIED\x10\x00\x12\x12\n\x0ePHASE_TRAINING\x10\x01\x12\x13\n\x0fPHASE_ATTESTING\x10\x02\x12\x12\n\x0ePHASE_SETTLING\x10\x03\x12\x11\n\rPHASE_JUDGING\x10\x04\x12\x10\n\x0cPHASE_JUDGED\x10\x05\x32\xbe\x02\n\x03Msg\x12\x61\n\rCommitPayload\x12#.descent.rounds.v1.MsgCommitPayload\x1a+.descent.rounds.v1.MsgCommitPayloadResponse\x12p\n\x12\x41ttestAvailability\x12(.descent.rounds.v1.MsgAttestAvailability\x1a\x30.descent.rounds.v1.MsgAttestAvailabilityResponse\x12[\n\x0b\x41ttestState\x12!.descent.rounds.v1.MsgAttestState\x1a).descent.rounds.v1.MsgAttestStateResponse\x1a\x05\x80\xe7\xb0*\x01\x32\xff\x03\n\x05Query\x12T\n\x05Round\x12$.descent.rounds.v1.QueryRoundRequest\x1a%.descent.rounds.v1.QueryRoundResponse\x12\x62\n\x0c\x43urrentRound\x12+.descent.rounds.v1.QueryCurrentRoundRequest\x1a%.descent.rounds.v1.QueryRoundResponse\x12\x66\n\x0b\x43ommitments\x12*.descent.rounds.v1.QueryCommitmentsRequest\x1a+.descent.rounds.v1.QueryCommitmentsResponse\x12i\n\x0c\x41ttestations\x12+.descent.rounds.v1.QueryAttestationsRequest\x1a,.descent.rounds.v1.QueryAttestationsResponse\x12i\n\x0c\x41uditTargets\x12+.descent.rounds.v1.QueryAuditTargetsRequest\x1a,.descent.rounds.v1.QueryAuditTargetsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x64\x65scent/rounds/v1/rounds.proto\x12\x11\x64\x65scent.rounds.v1\x1a\x17\x63osmos/msg/v1/msg.proto\x1a\x19\x63osmos_proto/cosmos.proto\"\xe6\x02\n\x05Round\x12\x0e\n\x06run_id\x18\x01 \x01(\x04\x12\r\n\x05index\x18\x02 \x01(\r\x12\'\n\x05phase\x18\x03 \x01(\x0e\x32\x18.descent.rounds.v1.Phase\x12\x14\n\x0cstart_height\x18\x04 \x01(\x04\x12\x17\n\x0f\x63ommit_deadline\x18\x05 \x01(\x04\x12\x17\n\x0f\x61ttest_deadline\x18\x06 \x01(\x04\x12\x16\n\x0esettled_height\x18\x07 \x01(\x04\x12\x1d\n\x15judge_commit_deadline\x18\x08 \x01(\x04\x12\x1d\n\x15judge_reveal_deadline\x18\t \x01(\x04\x12\x0e\n\x06\x62\x65\x61\x63on\x18\n \x01(\x0c\x12\x14\n\x0cjudge_beacon\x18\x0b \x01(\x0c\x12\x11\n\tbase_root\x18\x0c \x01(\x0c\x12\x13\n\x0bresult_root\x18\r \x01(\x0c\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x0e \x03(\r\x12\x17\n\x0fnum_commitments\x18\x0f \x01(\r\"\xf7\x01\n\nCommitment\x12\x0e\n\x06run_id\x18\x01 \x01(\x04\x12\r\n\x05round\x18\x02 \x01(\r\x12\x0b\n\x03uid\x18\x03 \x01(\r\x12(\n\x06hotkey\x18\x04 \x01(\tB\x18\xd2\xb4-\x14\x63osmos.AddressString\x12\x14\n\x0cpayload_hash\x18\x05 \x01(\x0c\x12\x14\n\x0cpayload_size\x18\x06 \x01(\x04\x12\x12\n\ntrace_root\x18\x07 \x01(\x0c\x12\x19\n\x11optimiser_root_in\x18\x08 \x01(\x0c\x12\x1a\n\x12optimiser_root_out\x18\t \x01(\x0c\x12\x0e\n\x06height\x18\n \x01(\x04\x12\x0c\n\x04late\x18\x0b \x01(\x08\"Z\n\x0c\x41vailability\x12\x0e\n\x06run_id\x18\x01 \x01(\x04\x12\r\n\x05round\x18\x02 \x01(\r\x12\x0b\n\x03uid\x18\x03 \x01(\r\x12\x0e\n\x06\x62itmap\x18\x04 \x01(\x0c\x12\x0e\n\x06height\x18\x05 \x01(\x04\"\xa1\x01\n\x10StateAttestation\x12\x0e\n\x06run_id\x18\x01 \x01(\x04\x12\r\n\x05round\x18\x02 \x01(\r\x12\x0b\n\x03uid\x18\x03 \x01(\r\x12(\n\x06hotkey\x18\x04 \x01(\tB\x18\xd2\xb4-\x14\x63osmos.AddressString\x12\x13\n\x0bresult_root\x18\x05 \x01(\x0c\x12\x12\n\nstake_udsc\x18\x06 \x01(\x04\x12\x0e\n\x06height\x18\x07 \x01(\x04\"\xe0\x01\n\x0cGenesisState\x12(\n\x06rounds\x18\x01 \x03(\x0b\x32\x18.descent.rounds.v1.Round\x12\x32\n\x0b\x63ommitments\x18\x02 \x03(\x0b\x32\x1d.descent.rounds.v1.Commitment\x12\x37\n\x0e\x61vailabilities\x18\x03 \x03(\x0b\x32\x1f.descent.rounds.v1.Availability\x12\x39\n\x0c\x61ttestations\x18\x04 \x03(\x0b\x32#.descent.rounds.v1.StateAttestation\"\xdf\x01\n\x10MsgCommitPayload\x12(\n\x06hotkey\x18\x01 \x01(\tB\x18\xd2\xb4-\x14\x63osmos.AddressString\x12\x0e\n\x06run_id\x18\x02 \x01(\x04\x12\r\n\x05round\x18\x03 \x01(\r\x12\x14\n\x0cpayload_hash\x18\x04 \x01(\x0c\x12\x14\n\x0cpayload_size\x18\x05 \x01(\x04\x12\x12\n\ntrace_root\x18\x06 \x01(\x0c\x12\x19\n\x11optimiser_root_in\x18\x07 \x01(\x0c\x12\x1a\n\x12optimiser_root_out\x18\x08 \x01(\x0c:\x0b\x82\xe7\xb0*\x06hotkey\"(\n\x18MsgCommitPayloadResponse\x12\x0c\n\x04late\x18\x01 \x01(\x08\"}\n\x15MsgAttestAvailability\x12(\n\x06hotkey\x18\x01 \x01(\tB\x18\xd2\xb4-\x14\x63osmos.AddressString\x12\x0e\n\x06run_id\x18\x02 \x01(\x04\x12\r\n\x05round\x18\x03 \x01(\r\x12\x0e\n\x06\x62itmap\x18\x04 \x01(\x0c:\x0b\x82\xe7\xb0*\x06hotkey\"\x1f\n\x1dMsgAttestAvailabilityResponse\"{\n\x0eMsgAttestState\x12(\n\x06hotkey\x18\x01 \x01(\tB\x18\xd2\xb4-\x14\x63osmos.AddressString\x12\x0e\n\x06run_id\x18\x02 \x01(\x04\x12\r\n\x05round\x18\x03 \x01(\r\x12\x13\n\x0bresult_root\x18\x04 \x01(\x0c:\x0b\x82\xe7\xb0*\x06hotkey\")\n\x16MsgAttestStateResponse\x12\x0f\n\x07settled\x18\x01 \x01(\x08\"2\n\x11QueryRoundRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x04\x12\r\n\x05round\x18\x02 \x01(\r\"*\n\x18QueryCurrentRoundRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x04\"=\n\x12QueryRoundResponse\x12\'\n\x05round\x18\x01 \x01(\x0b\x32\x18.descent.rounds.v1.Round\"8\n\x17QueryCommitmentsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x04\x12\r\n\x05round\x18\x02 \x01(\r\"N\n\x18QueryCommitmentsResponse\x12\x32\n\x0b\x63ommitments\x18\x01 \x03(\x0b\x32\x1d.descent.rounds.v1.Commitment\"9\n\x18QueryAttestationsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x04\x12\r\n\x05round\x18\x02 \x01(\r\"\x8f\x01\n\x19QueryAttestationsResponse\x12\x37\n\x0e\x61vailabilities\x18\x01 \x03(\x0b\x32\x1f.descent.rounds.v1.Availability\x12\x39\n\x0c\x61ttestations\x18\x02 \x03(\x0b\x32#.descent.rounds.v1.StateAttestation\"9\n\x18QueryAuditTargetsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x04\x12\r\n\x05round\x18\x02 \x01(\r\"L\n\x0b\x41uditTarget\x12\x0b\n\x03uid\x18\x01 \x01(\r\x12\x10\n\x08interval\x18\x02 \x01(\r\x12\x0c\n\x04step\x18\x03 \x01(\r\x12\x10\n\x08\x61uditors\x18\x04 \x03(\r\"L\n\x19QueryAuditTargetsResponse\x12/\n\x07targets\x18\x01 \x03(\x0b\x32\x1e.descent.rounds.v1.AuditTarget*\x80\x01\n\x05Phase\x12\x15\n\x11PHASE_UNSPECIFIED\x10\x00\x12\x12\n\x0ePHASE_TRAINING\x10\x01\x12\x13\n\x0fPHASE_ATTESTING\x10\x02\x12\x12\n\x0ePHASE_SETTLING\x10\x03\x12\x11\n\rPHASE_JUDGING\x10\x04\x12\x10\n\x0cPHASE_JUDGED\x10\x05\x32\xbe\x02\n\x03Msg\x12\x61\n\rCommitPayload\x12#.descent.rounds.v1.MsgCommitPayload\x1a+.descent.rounds.v1.MsgCommitPayloadResponse\x12p\n\x12\x41ttestAvailability\x12(.descent.rounds.v1.MsgAttestAvailability\x1a\x30.descent.rounds.v1.MsgAttestAvailabilityResponse\x12[\n\x0b\x41ttestState\x12!.descent.rounds.v1.MsgAttestState\x1a).descent.rounds.v1.MsgAttestStateResponse\x1a\x05\x80\xe7\xb0*\x01\x32\xff\x03\n\x05Query\x12T\n\x05Round\x12$.descent.rounds.v1.QueryRoundRequest\x1a%.descent.rounds.v1.QueryRoundResponse\x12\x62\n\x0c\x43urrentRound\x12+.descent.rounds.v1.QueryCurrentRoundRequest\x1a%.descent.rounds.v1.QueryRoundResponse\x12\x66\n\x0b\x43ommitments\x12*.descent.rounds.v1.QueryCommitmentsRequest\x1a+.descent.rounds.v1.QueryCommitmentsResponse\x12i\n\x0c\x41ttestations\x12+.descent.rounds.v1.QueryAttestationsRequest\x1a,.descent.rounds.v1.QueryAttestationsResponse\x12i\n\x0c\x41uditTargets\x12+.descent.rounds.v1.QueryAuditTargetsRequest\x1a,.descent.rounds.v1.QueryAuditTargetsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'descent.rounds.v1.rounds_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_COMMITMENT'].fields_by_name['hotkey']._loaded_options = None
+  _globals['_COMMITMENT'].fields_by_name['hotkey']._serialized_options = b'\322\264-\024cosmos.AddressString'
+  _globals['_STATEATTESTATION'].fields_by_name['hotkey']._loaded_options = None
+  _globals['_STATEATTESTATION'].fields_by_name['hotkey']._serialized_options = b'\322\264-\024cosmos.AddressString'
+  _globals['_MSGCOMMITPAYLOAD'].fields_by_name['hotkey']._loaded_options = None
+  _globals['_MSGCOMMITPAYLOAD'].fields_by_name['hotkey']._serialized_options = b'\322\264-\024cosmos.AddressString'
   _globals['_MSGCOMMITPAYLOAD']._loaded_options = None
   _globals['_MSGCOMMITPAYLOAD']._serialized_options = b'\202\347\260*\006hotkey'
+  _globals['_MSGATTESTAVAILABILITY'].fields_by_name['hotkey']._loaded_options = None
+  _globals['_MSGATTESTAVAILABILITY'].fields_by_name['hotkey']._serialized_options = b'\322\264-\024cosmos.AddressString'
   _globals['_MSGATTESTAVAILABILITY']._loaded_options = None
   _globals['_MSGATTESTAVAILABILITY']._serialized_options = b'\202\347\260*\006hotkey'
+  _globals['_MSGATTESTSTATE'].fields_by_name['hotkey']._loaded_options = None
+  _globals['_MSGATTESTSTATE'].fields_by_name['hotkey']._serialized_options = b'\322\264-\024cosmos.AddressString'
   _globals['_MSGATTESTSTATE']._loaded_options = None
   _globals['_MSGATTESTSTATE']._serialized_options = b'\202\347\260*\006hotkey'
   _globals['_MSG']._loaded_options = None
   _globals['_MSG']._serialized_options = b'\200\347\260*\001'
-  _globals['_PHASE']._serialized_start=2356
-  _globals['_PHASE']._serialized_end=2484
-  _globals['_ROUND']._serialized_start=79
-  _globals['_ROUND']._serialized_end=437
-  _globals['_COMMITMENT']._serialized_start=440
-  _globals['_COMMITMENT']._serialized_end=661
-  _globals['_AVAILABILITY']._serialized_start=663
-  _globals['_AVAILABILITY']._serialized_end=753
-  _globals['_STATEATTESTATION']._serialized_start=756
-  _globals['_STATEATTESTATION']._serialized_end=891
-  _globals['_GENESISSTATE']._serialized_start=894
-  _globals['_GENESISSTATE']._serialized_end=1118
-  _globals['_MSGCOMMITPAYLOAD']._serialized_start=1121
-  _globals['_MSGCOMMITPAYLOAD']._serialized_end=1318
-  _globals['_MSGCOMMITPAYLOADRESPONSE']._serialized_start=1320
-  _globals['_MSGCOMMITPAYLOADRESPONSE']._serialized_end=1360
-  _globals['_MSGATTESTAVAILABILITY']._serialized_start=1362
-  _globals['_MSGATTESTAVAILABILITY']._serialized_end=1461
-  _globals['_MSGATTESTAVAILABILITYRESPONSE']._serialized_start=1463
-  _globals['_MSGATTESTAVAILABILITYRESPONSE']._serialized_end=1494
-  _globals['_MSGATTESTSTATE']._serialized_start=1496
-  _globals['_MSGATTESTSTATE']._serialized_end=1593
-  _globals['_MSGATTESTSTATERESPONSE']._serialized_start=1595
-  _globals['_MSGATTESTSTATERESPONSE']._serialized_end=1636
-  _globals['_QUERYROUNDREQUEST']._serialized_start=1638
-  _globals['_QUERYROUNDREQUEST']._serialized_end=1688
-  _globals['_QUERYCURRENTROUNDREQUEST']._serialized_start=1690
-  _globals['_QUERYCURRENTROUNDREQUEST']._serialized_end=1732
-  _globals['_QUERYROUNDRESPONSE']._serialized_start=1734
-  _globals['_QUERYROUNDRESPONSE']._serialized_end=1795
-  _globals['_QUERYCOMMITMENTSREQUEST']._serialized_start=1797
-  _globals['_QUERYCOMMITMENTSREQUEST']._serialized_end=1853
-  _globals['_QUERYCOMMITMENTSRESPONSE']._serialized_start=1855
-  _globals['_QUERYCOMMITMENTSRESPONSE']._serialized_end=1933
-  _globals['_QUERYATTESTATIONSREQUEST']._serialized_start=1935
-  _globals['_QUERYATTESTATIONSREQUEST']._serialized_end=1992
-  _globals['_QUERYATTESTATIONSRESPONSE']._serialized_start=1995
-  _globals['_QUERYATTESTATIONSRESPONSE']._serialized_end=2138
-  _globals['_QUERYAUDITTARGETSREQUEST']._serialized_start=2140
-  _globals['_QUERYAUDITTARGETSREQUEST']._serialized_end=2197
-  _globals['_AUDITTARGET']._serialized_start=2199
-  _globals['_AUDITTARGET']._serialized_end=2275
-  _globals['_QUERYAUDITTARGETSRESPONSE']._serialized_start=2277
-  _globals['_QUERYAUDITTARGETSRESPONSE']._serialized_end=2353
-  _globals['_MSG']._serialized_start=2487
-  _globals['_MSG']._serialized_end=2805
-  _globals['_QUERY']._serialized_start=2808
-  _globals['_QUERY']._serialized_end=3319
+  _globals['_PHASE']._serialized_start=2513
+  _globals['_PHASE']._serialized_end=2641
+  _globals['_ROUND']._serialized_start=106
+  _globals['_ROUND']._serialized_end=464
+  _globals['_COMMITMENT']._serialized_start=467
+  _globals['_COMMITMENT']._serialized_end=714
+  _globals['_AVAILABILITY']._serialized_start=716
+  _globals['_AVAILABILITY']._serialized_end=806
+  _globals['_STATEATTESTATION']._serialized_start=809
+  _globals['_STATEATTESTATION']._serialized_end=970
+  _globals['_GENESISSTATE']._serialized_start=973
+  _globals['_GENESISSTATE']._serialized_end=1197
+  _globals['_MSGCOMMITPAYLOAD']._serialized_start=1200
+  _globals['_MSGCOMMITPAYLOAD']._serialized_end=1423
+  _globals['_MSGCOMMITPAYLOADRESPONSE']._serialized_start=1425
+  _globals['_MSGCOMMITPAYLOADRESPONSE']._serialized_end=1465
+  _globals['_MSGATTESTAVAILABILITY']._serialized_start=1467
+  _globals['_MSGATTESTAVAILABILITY']._serialized_end=1592
+  _globals['_MSGATTESTAVAILABILITYRESPONSE']._serialized_start=1594
+  _globals['_MSGATTESTAVAILABILITYRESPONSE']._serialized_end=1625
+  _globals['_MSGATTESTSTATE']._serialized_start=1627
+  _globals['_MSGATTESTSTATE']._serialized_end=1750
+  _globals['_MSGATTESTSTATERESPONSE']._serialized_start=1752
+  _globals['_MSGATTESTSTATERESPONSE']._serialized_end=1793
+  _globals['_QUERYROUNDREQUEST']._serialized_start=1795
+  _globals['_QUERYROUNDREQUEST']._serialized_end=1845
+  _globals['_QUERYCURRENTROUNDREQUEST']._serialized_start=1847
+  _globals['_QUERYCURRENTROUNDREQUEST']._serialized_end=1889
+  _globals['_QUERYROUNDRESPONSE']._serialized_start=1891
+  _globals['_QUERYROUNDRESPONSE']._serialized_end=1952
+  _globals['_QUERYCOMMITMENTSREQUEST']._serialized_start=1954
+  _globals['_QUERYCOMMITMENTSREQUEST']._serialized_end=2010
+  _globals['_QUERYCOMMITMENTSRESPONSE']._serialized_start=2012
+  _globals['_QUERYCOMMITMENTSRESPONSE']._serialized_end=2090
+  _globals['_QUERYATTESTATIONSREQUEST']._serialized_start=2092
+  _globals['_QUERYATTESTATIONSREQUEST']._serialized_end=2149
+  _globals['_QUERYATTESTATIONSRESPONSE']._serialized_start=2152
+  _globals['_QUERYATTESTATIONSRESPONSE']._serialized_end=2295
+  _globals['_QUERYAUDITTARGETSREQUEST']._serialized_start=2297
+  _globals['_QUERYAUDITTARGETSREQUEST']._serialized_end=2354
+  _globals['_AUDITTARGET']._serialized_start=2356
+  _globals['_AUDITTARGET']._serialized_end=2432
+  _globals['_QUERYAUDITTARGETSRESPONSE']._serialized_start=2434
+  _globals['_QUERYAUDITTARGETSRESPONSE']._serialized_end=2510
+  _globals['_MSG']._serialized_start=2644
+  _globals['_MSG']._serialized_end=2962
+  _globals['_QUERY']._serialized_start=2965
+  _globals['_QUERY']._serialized_end=3476
 # @@protoc_insertion_point(module_scope)

@@ -1,0 +1,6 @@
+"""Blocks: hashes of the synthetic Substrate headers.
+
+| file        | holds                                                       |
+|-------------|-------------------------------------------------------------|
+| `pallet.py` | `BlocksPallet`: storage and the capability other parts take |
+"""

@@ -1,0 +1,47 @@
+"""//Alice with coins, and substrate-interface connected to the node of the session."""
+
+import base64
+import json
+import time
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+from substrateinterface import Keypair, SubstrateInterface
+
+from node.runtime.addresses import encode_account
+from tests.support.devnet_node import DevnetNode
+
+ALICE_UDSC = 1_000_000_000
+
+
+@pytest.fixture(scope="session")
+def alice(devnet_node: DevnetNode) -> Keypair:
+    """The well-known key, with coins that came by a Cosmos transaction."""
+    keypair = Keypair.create_from_uri("//Alice")
+    fund(devnet_node, keypair.public_key, ALICE_UDSC)
+    return keypair
+
+
+def fund(node: DevnetNode, addr: bytes, amount: int) -> None:
+    """Send coins of the faucet to an account by the other door, and wait for them."""
+    tx = node.build_send("faucet", encode_account(addr), amount)
+    params = {"tx": base64.b64encode(tx).decode()}
+    body = {"jsonrpc": "2.0", "id": 1, "method": "broadcast_tx_sync", "params": params}
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{node.rpc_port}",
+        json.dumps(body).encode(),
+        {"content-type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=10) as response:
+        answer = json.loads(response.read())
+    assert answer["result"]["code"] == 0, answer
+    height = node.get_height()
+    node.wait_for_height(height + 2)
+    time.sleep(0.1)
+
+
+@pytest.fixture
+def chain(devnet_node: DevnetNode) -> Iterator[SubstrateInterface]:
+    with SubstrateInterface(url=f"ws://127.0.0.1:{devnet_node.substrate_port}") as client:
+        yield client

@@ -1,0 +1,141 @@
+"""JSON-RPC of the Substrate door on what no client library sends."""
+
+import json
+import time
+import urllib.request
+from typing import Any
+
+import pytest
+from substrateinterface import Keypair, SubstrateInterface
+from websockets.sync.client import connect
+
+from node.doors.substrate.subscriptions import MAX_SUBSCRIPTIONS
+from tests.support.devnet_node import DevnetNode
+
+
+def post(node: DevnetNode, body: Any) -> Any:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    url = f"http://127.0.0.1:{node.substrate_port}"
+    request = urllib.request.Request(url, data, {"content-type": "application/json"})
+    with urllib.request.urlopen(request, timeout=10) as response:
+        text = response.read()
+    return json.loads(text) if text else None
+
+
+def ask(node: DevnetNode, method: str, *params: Any) -> Any:
+    return post(node, {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)})
+
+
+def test_methods(devnet_node: DevnetNode) -> None:
+    methods = ask(devnet_node, "rpc_methods")["result"]["methods"]
+    assert {"state_getMetadata", "author_submitAndWatchExtrinsic", "rpc_methods"} <= set(methods)
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"{", -32700),
+        (b"[]", -32600),
+        (b"[[]]", -32600),
+        (b"7", -32600),
+        ({"id": 1, "method": "no_such"}, -32601),
+        ({"id": 1, "method": "chain_subscribeNewHeads", "params": []}, -32601),
+        ({"id": 1, "method": "chain_getHeader", "params": ["0x12"]}, -32602),
+        ({"id": 1, "method": "chain_getHeader", "params": ["x"]}, -32602),
+        ({"id": 1, "method": "chain_getBlockHash", "params": [-1]}, -32602),
+        ({"id": 1, "method": "state_getStorage", "params": []}, -32602),
+        ({"id": 1, "method": "state_getStorage", "params": {"key": "0x"}}, -32602),
+        ({"id": 1, "method": "state_getStorage", "params": ["0x", "0x" + "ab" * 32]}, 4003),
+        ({"id": 1, "method": "state_getKeysPaged", "params": ["0x", 10**6]}, -32602),
+        ({"id": 1, "method": "state_call", "params": ["No_such", "0x"]}, 4003),
+        ({"id": 1, "method": "author_submitExtrinsic", "params": ["0x"]}, 1001),
+    ],
+)
+def test_invalid_requests(devnet_node: DevnetNode, body: Any, code: int) -> None:
+    answer = post(devnet_node, body)
+    answer = answer[0] if isinstance(answer, list) else answer
+    assert answer["error"]["code"] == code
+
+
+def test_batch_and_notification(devnet_node: DevnetNode) -> None:
+    name = {"jsonrpc": "2.0", "id": "a", "method": "system_name"}
+    silent = {"jsonrpc": "2.0", "method": "system_name"}
+    assert post(devnet_node, [name, silent]) == [{"jsonrpc": "2.0", "id": "a", "result": "Descent"}]
+    assert post(devnet_node, silent) is None
+    assert post(devnet_node, [name] * 101)["error"]["code"] == -32600
+
+
+def test_missing_api_has_the_text_clients_look_for(devnet_node: DevnetNode) -> None:
+    error = ask(devnet_node, "state_call", "Metadata_of_the_future", "0x")["error"]
+    assert error["message"] == (
+        "Client error: Execution failed: Other: Exported method Metadata_of_the_future is not found"
+    )
+
+
+def test_unknown_blocks_are_null(devnet_node: DevnetNode) -> None:
+    for method in ("chain_getHeader", "chain_getBlock"):
+        assert ask(devnet_node, method, "0x" + "ab" * 32)["result"] is None
+
+
+def test_keys_of_everything(devnet_node: DevnetNode) -> None:
+    keys: list[str] = []
+    head = ask(devnet_node, "chain_getHead")["result"]
+    while page := ask(devnet_node, "state_getKeysPaged", "0x", 7, keys[-1] if keys else None, head)[
+        "result"
+    ]:
+        keys += page
+    assert len(keys) == len(set(keys)) > 50
+    values = ask(devnet_node, "state_queryStorageAt", keys[:50], head)["result"][0]["changes"]
+    assert all(value is not None for _, value in values)
+    size = ask(devnet_node, "state_getStorageSize", keys[0], head)["result"]
+    assert size == len(ask(devnet_node, "state_getStorage", keys[0], head)["result"]) // 2 - 1
+
+
+def test_key_with_a_wrong_hash_is_absent(devnet_node: DevnetNode, alice: Keypair) -> None:
+    with SubstrateInterface(url=f"ws://127.0.0.1:{devnet_node.substrate_port}") as chain:
+        key = chain.create_storage_key("System", "Account", [alice.ss58_address]).to_hex()
+    assert ask(devnet_node, "state_getStorage", key)["result"] is not None
+    wrong = key[:70] + ("0" if key[70] != "0" else "1") + key[71:]
+    assert ask(devnet_node, "state_getStorage", wrong)["result"] is None
+
+
+def test_too_many_subscriptions(devnet_node: DevnetNode) -> None:
+    with connect(f"ws://127.0.0.1:{devnet_node.substrate_port}", max_size=None) as socket:
+        request = {"jsonrpc": "2.0", "method": "state_subscribeRuntimeVersion", "params": []}
+        for number in range(MAX_SUBSCRIPTIONS + 1):
+            socket.send(json.dumps({**request, "id": number}))
+        last: dict[str, Any] = {}
+        while last.get("id") != MAX_SUBSCRIPTIONS:
+            last = json.loads(socket.recv(timeout=20))
+        assert last["error"]["code"] == -32006
+
+
+def test_slow_reader_harms_nobody(devnet_node: DevnetNode) -> None:
+    with connect(f"ws://127.0.0.1:{devnet_node.substrate_port}", max_queue=1) as socket:
+        for number in range(400):
+            body = {"jsonrpc": "2.0", "id": number, "method": "state_getMetadata", "params": []}
+            try:
+                socket.send(json.dumps(body))
+            except OSError:
+                break
+        started = time.monotonic()
+        assert ask(devnet_node, "system_name")["result"] == "Descent"
+        assert time.monotonic() - started < 5
+
+
+def test_hashes_survive_a_restart_of_the_door(devnet_node: DevnetNode) -> None:
+    before = [ask(devnet_node, "chain_getBlockHash", number)["result"] for number in range(3)]
+    assert devnet_node.process is not None
+    import psutil
+
+    for child in psutil.Process(devnet_node.process.pid).children():
+        if "node.doors.substrate_door" in child.cmdline():
+            child.kill()
+    devnet_node.wait_until(lambda: not devnet_node.is_open(devnet_node.substrate_port))
+    devnet_node.wait_until(lambda: devnet_node.is_open(devnet_node.substrate_port))
+    after = [ask(devnet_node, "chain_getBlockHash", number)["result"] for number in range(3)]
+    assert before == after
+    assert None not in after
+    header = ask(devnet_node, "chain_getHeader", after[2])["result"]
+    assert header["number"] == "0x2"
+    assert header["parentHash"] == after[1]
