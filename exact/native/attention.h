@@ -69,7 +69,9 @@ struct attention {
     struct context *context;
     const struct op *op;
     void **args;
-    struct format activation, softmax, gradient;
+    /* left and right operand of: scores q * k, values p * v, dp = dy * v, dv = p * dy,
+     * dq = dscores * k, dk = dscores * q */
+    struct format scores[2], values[2], to_dp[2], to_dv[2], to_dq[2];
     int64_t length, heads, kv_heads, width, block;
 };
 
@@ -84,6 +86,11 @@ struct head {
     int is_last;
 };
 
+INLINE void set_formats(struct format *formats, int64_t left, int64_t right, int64_t block_size) {
+    formats[0] = get_format(left, right, block_size, 0);
+    formats[1] = get_format(right, left, block_size, 1);
+}
+
 INLINE struct attention get_attention(struct context *context, const struct op *op, void **args) {
     const int64_t *dims = op->dims;
     struct attention attention = {.context = context, .op = op, .args = args};
@@ -91,10 +98,12 @@ INLINE struct attention get_attention(struct context *context, const struct op *
     attention.heads = dims[2];
     attention.kv_heads = dims[3];
     attention.width = dims[4];
-    attention.activation = get_format(dims[5], dims[8]);
-    attention.softmax = get_format(dims[6], dims[8]);
-    attention.gradient = get_format(dims[7], dims[8]);
     attention.block = dims[8];
+    set_formats(attention.scores, dims[5], dims[5], dims[8]);
+    set_formats(attention.values, dims[6], dims[5], dims[8]);
+    set_formats(attention.to_dp, dims[7], dims[5], dims[8]);
+    set_formats(attention.to_dv, dims[6], dims[7], dims[8]);
+    set_formats(attention.to_dq, dims[7], dims[5], dims[8]);
     return attention;
 }
 
@@ -168,9 +177,10 @@ static void place_parts(const struct attention *attention, struct head_parts *pa
                         char *memory) {
     int64_t length = attention->length, width = attention->width;
     int64_t rows = attention->block < length ? attention->block : length;
-    parts->q = parts->k = describe_packed(length, width, &attention->activation);
-    parts->v = describe_packed(width, length, &attention->activation);
-    parts->p = describe_packed(rows, length, &attention->softmax);
+    parts->q = describe_packed(length, width, &attention->scores[0]);
+    parts->k = describe_packed(length, width, &attention->scores[1]);
+    parts->v = describe_packed(width, length, &attention->values[1]);
+    parts->p = describe_packed(rows, length, &attention->values[0]);
     struct packed *all[] = {&parts->q, &parts->k, &parts->v, &parts->p};
     for (int i = 0; i < 4; i++) memory = place_packed(all[i], memory);
     parts->padded = (length + 15) / 16 * 16;
@@ -181,9 +191,9 @@ static void place_parts(const struct attention *attention, struct head_parts *pa
 static void pack_keys(const struct attention *attention, const struct head *head,
                       struct head_parts *parts) {
     rotate_all(attention, get_rows(attention, ARG_K, head->k_at), head->kv_stride, parts->turned);
-    pack_operand(attention, parts->turned, attention->width, 0, &attention->activation, &parts->k);
+    pack_operand(attention, parts->turned, attention->width, 0, &attention->scores[1], &parts->k);
     pack_operand(attention, get_rows(attention, ARG_V, head->v_at), head->kv_stride, 1,
-                 &attention->activation, &parts->v);
+                 &attention->values[1], &parts->v);
 }
 
 static void soften_row(const struct attention *attention, const struct head *head, float *row,
@@ -201,7 +211,7 @@ static void attend_head(const struct attention *attention, const struct head *he
                         struct head_parts *parts) {
     int64_t length = attention->length, block = attention->block;
     rotate_all(attention, get_rows(attention, ARG_Q, head->q_at), head->q_stride, parts->turned);
-    pack_operand(attention, parts->turned, attention->width, 0, &attention->activation, &parts->q);
+    pack_operand(attention, parts->turned, attention->width, 0, &attention->scores[0], &parts->q);
     for (int64_t begin = 0, index = 0; begin < length; begin += block, index++) {
         int64_t end = begin + block < length ? begin + block : length;
         struct target to_scores = {
@@ -215,7 +225,7 @@ static void attend_head(const struct attention *attention, const struct head *he
         }
         struct source source = {.data = parts->scores, .stride = parts->padded};
         parts->p.rows = end - begin;
-        pack_blocks(attention, &source, &parts->p, &attention->softmax,
+        pack_blocks(attention, &source, &parts->p, &attention->values[0],
                     divide_up(parts->p.rows, PANEL), 0, index + 1);
         float *out = (float *)attention->args[ARG_OUT] + head->out_at + begin * head->out_stride;
         struct target target = {.data = out, .stride = head->out_stride};
@@ -227,10 +237,12 @@ static void attend_head(const struct attention *attention, const struct head *he
 static int64_t count_attention_bytes(const struct attention *attention, int is_grad) {
     int64_t length = attention->length, width = attention->width;
     int64_t rows = attention->block < length ? attention->block : length;
-    struct packed narrow = describe_packed(length, width, &attention->activation);
-    struct packed tall = describe_packed(width, length, &attention->activation);
-    struct packed square = describe_packed(length, length, &attention->activation);
-    struct packed part = describe_packed(rows, length, &attention->activation);
+    struct format widest = attention->scores[0]; /* no format takes more than int16 */
+    widest.kind = INT16;
+    struct packed narrow = describe_packed(length, width, &widest);
+    struct packed tall = describe_packed(width, length, &widest);
+    struct packed square = describe_packed(length, length, &widest);
+    struct packed part = describe_packed(rows, length, &widest);
     int64_t scores = rows * (length + 16) * 4, turned = 3 * length * width * 4;
     int64_t small = 4 * count_packed_bytes(&narrow) + 4 * count_packed_bytes(&tall);
     int64_t large = is_grad ? 2 * count_packed_bytes(&square) : 0;
@@ -267,11 +279,15 @@ static void place_head_grad(const struct attention *attention, struct head_grad 
                             char *memory) {
     int64_t length = attention->length, width = attention->width;
     int64_t rows = attention->block < length ? attention->block : length;
-    const struct format *format = &attention->activation; /* all have the same layout */
-    g->q = g->k = g->v = g->dy = describe_packed(length, width, format);
-    g->q_t = g->k_t = g->dy_t = describe_packed(width, length, format);
-    g->p_t = g->dscores_t = describe_packed(length, length, format);
-    g->dscores = describe_packed(rows, length, format);
+    g->q = describe_packed(length, width, &attention->scores[0]);
+    g->k = describe_packed(length, width, &attention->scores[1]);
+    g->dy = describe_packed(length, width, &attention->to_dp[0]);
+    g->v = describe_packed(length, width, &attention->to_dp[1]);
+    g->q_t = g->k_t = describe_packed(width, length, &attention->to_dq[1]);
+    g->dy_t = describe_packed(width, length, &attention->to_dv[1]);
+    g->p_t = describe_packed(length, length, &attention->to_dv[0]);
+    g->dscores_t = describe_packed(length, length, &attention->to_dq[0]);
+    g->dscores = describe_packed(rows, length, &attention->to_dq[0]);
     struct packed *all[] = {&g->q,   &g->k,    &g->v,   &g->dy,        &g->q_t,
                             &g->k_t, &g->dy_t, &g->p_t, &g->dscores_t, &g->dscores};
     for (int i = 0; i < 10; i++) memory = place_packed(all[i], memory);
@@ -284,20 +300,19 @@ static void place_head_grad(const struct attention *attention, struct head_grad 
 
 static void pack_head_grad(const struct attention *attention, const struct head *head,
                            struct head_grad *g) {
-    int64_t width = attention->width;
-    const struct format *format = &attention->activation;
+    int64_t width = attention->width, kv_stride = head->kv_stride;
     const float *dy = get_rows(attention, ARG_OUT, head->out_at);
     rotate_all(attention, get_rows(attention, ARG_Q, head->q_at), head->q_stride, g->turned);
-    pack_operand(attention, g->turned, width, 0, format, &g->q);
-    pack_operand(attention, g->turned, width, 1, format, &g->q_t);
-    pack_operand(attention, dy, head->out_stride, 0, &attention->gradient, &g->dy);
-    pack_operand(attention, dy, head->out_stride, 1, &attention->gradient, &g->dy_t);
+    pack_operand(attention, g->turned, width, 0, &attention->scores[0], &g->q);
+    pack_operand(attention, g->turned, width, 1, &attention->to_dq[1], &g->q_t);
+    pack_operand(attention, dy, head->out_stride, 0, &attention->to_dp[0], &g->dy);
+    pack_operand(attention, dy, head->out_stride, 1, &attention->to_dv[1], &g->dy_t);
     if (!head->is_first) return;
-    rotate_all(attention, get_rows(attention, ARG_K, head->k_at), head->kv_stride, g->turned);
-    pack_operand(attention, g->turned, width, 0, format, &g->k);
-    pack_operand(attention, g->turned, width, 1, format, &g->k_t);
-    pack_operand(attention, get_rows(attention, ARG_V, head->v_at), head->kv_stride, 0, format,
-                 &g->v);
+    rotate_all(attention, get_rows(attention, ARG_K, head->k_at), kv_stride, g->turned);
+    pack_operand(attention, g->turned, width, 0, &attention->scores[1], &g->k);
+    pack_operand(attention, g->turned, width, 1, &attention->to_dq[1], &g->k_t);
+    pack_operand(attention, get_rows(attention, ARG_V, head->v_at), kv_stride, 0,
+                 &attention->to_dp[1], &g->v);
 }
 
 /* Scores in g->p and the gradient of p in g->dp become p and dscores. */
@@ -334,11 +349,11 @@ static void differentiate_block(const struct attention *attention, const struct 
     dscores_t.data = g->dp;
     struct packed p_part = g->p_t, dscores_part = g->dscores_t; /* keys past `end` are not there */
     p_part.rows = dscores_part.rows = end;
-    pack_blocks(attention, &p_t, &p_part, &attention->softmax, num_panels, index, index + 1);
-    pack_blocks(attention, &dscores_t, &dscores_part, &attention->gradient, num_panels, index,
+    pack_blocks(attention, &p_t, &p_part, &attention->to_dv[0], num_panels, index, index + 1);
+    pack_blocks(attention, &dscores_t, &dscores_part, &attention->to_dq[0], num_panels, index,
                 index + 1);
     g->dscores.rows = end - begin;
-    pack_blocks(attention, &dscores, &g->dscores, &attention->gradient,
+    pack_blocks(attention, &dscores, &g->dscores, &attention->to_dq[0],
                 divide_up(end - begin, PANEL), 0, index + 1);
     struct target to_dq = {.data = g->turned, .stride = attention->width};
     multiply_rows(&g->dscores, &g->k_t, 0, end - begin, g->k_t.num_panels, 0, index + 1, &to_dq);

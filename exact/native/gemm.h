@@ -15,46 +15,61 @@
 #define TILE_PANELS 3
 #define TILE_COLUMNS (TILE_PANELS * PANEL)
 #define ROWS_AT_ONCE 128
-#define MAX_FUSED_PAIRS 256
+#define MAX_FUSED_LENGTH 512
+
+/* One block of both operands of a tile. */
+struct operands {
+    const int32_t *a, *b, *corrections;
+    const float *scale_a, *scale_b;
+    int64_t panel_words, panel_scales; /* from one panel of b to the next */
+};
 
 #if defined(PATH_AVX512)
 
 #if defined(PATH_VNNI)
-/* As an instruction, because compilers put register copies around the intrinsic. */
+/* As instructions, because compilers put register copies around the intrinsics. */
 #define DOT(c, a, b) __asm__("vpdpwssd %2, %1, %0" : "+v"(c) : "v"(a), "v"(b))
+#define DOT8(c, a, b) __asm__("vpdpbusd %2, %1, %0" : "+v"(c) : "v"(a), "v"(b))
 #else
 #define DOT(c, a, b) ((c) = _mm512_add_epi32((c), _mm512_madd_epi16((a), (b))))
+#define DOT8 DOT
 #endif
 
-INLINE void add_block(const int32_t *a, const float *scale_a, const int32_t *b,
-                      const float *scale_b, int64_t panel_words, int64_t panel_scales, int pairs,
-                      const int np, float *sums) {
+INLINE void add_block(const struct operands *o, int num_words, const int np, const int is_int8,
+                      float *sums) {
     __m512i c[TILE_ROWS][TILE_PANELS];
-#pragma GCC unroll 8
-    for (int i = 0; i < TILE_ROWS; i++)
 #pragma GCC unroll 3
-        for (int j = 0; j < np; j++) c[i][j] = _mm512_setzero_si512();
+    for (int j = 0; j < np; j++) {
+        __m512i start = _mm512_setzero_si512();
+        if (is_int8) start = _mm512_loadu_si512(o->corrections + j * o->panel_scales);
+#pragma GCC unroll 8
+        for (int i = 0; i < TILE_ROWS; i++) c[i][j] = start;
+    }
 #pragma GCC unroll 1
-    for (int p = 0; p < pairs; p++) {
+    for (int p = 0; p < num_words; p++) {
         __m512i vb[TILE_PANELS];
 #pragma GCC unroll 3
-        for (int j = 0; j < np; j++) vb[j] = _mm512_load_si512(b + j * panel_words + p * PANEL);
+        for (int j = 0; j < np; j++)
+            vb[j] = _mm512_load_si512(o->b + j * o->panel_words + p * PANEL);
 #pragma GCC unroll 8
         for (int i = 0; i < TILE_ROWS; i++) {
-            __m512i va = _mm512_set1_epi32(a[p * PANEL + i]);
+            __m512i va = _mm512_set1_epi32(o->a[p * PANEL + i]);
 #pragma GCC unroll 3
-            for (int j = 0; j < np; j++) DOT(c[i][j], va, vb[j]);
+            for (int j = 0; j < np; j++) {
+                if (is_int8) DOT8(c[i][j], va, vb[j]);
+                else DOT(c[i][j], va, vb[j]);
+            }
         }
     }
 #pragma GCC unroll 3
     for (int j = 0; j < np; j++) {
-        __m512 sb = _mm512_loadu_ps(scale_b + j * panel_scales);
+        __m512 sb = _mm512_loadu_ps(o->scale_b + j * o->panel_scales);
 #pragma GCC unroll 8
         for (int i = 0; i < TILE_ROWS; i++) {
             float *sum = sums + i * TILE_COLUMNS + j * PANEL;
-            __m512 scale = _mm512_mul_ps(sb, _mm512_set1_ps(scale_a[i]));
+            __m512 scale = _mm512_mul_ps(sb, _mm512_set1_ps(o->scale_a[i]));
             __m512 dot = _mm512_cvtepi32_ps(c[i][j]), before = _mm512_load_ps(sum);
-            __m512 after = pairs <= MAX_FUSED_PAIRS
+            __m512 after = num_words <= (is_int8 ? MAX_FUSED_LENGTH / 4 : MAX_FUSED_LENGTH / 2)
                                ? _mm512_fmadd_ps(dot, scale, before)
                                : _mm512_add_ps(before, _mm512_mul_ps(dot, scale));
             _mm512_store_ps(sum, after);
@@ -99,33 +114,35 @@ INLINE void add_half(const int32_t *a, const float *scale_a, const int32_t *b,
         }
 }
 
-INLINE void add_block(const int32_t *a, const float *scale_a, const int32_t *b,
-                      const float *scale_b, int64_t panel_words, int64_t panel_scales, int pairs,
-                      const int np, float *sums) {
+INLINE void add_block(const struct operands *o, int num_words, const int np, const int is_int8,
+                      float *sums) {
+    (void)is_int8;
     for (int j = 0; j < np; j++)
         for (int i = 0; i < TILE_ROWS; i += HALF_ROWS)
-            add_half(a + i, scale_a + i, b + j * panel_words, scale_b + j * panel_scales, pairs,
+            add_half(o->a + i, o->scale_a + i, o->b + j * o->panel_words,
+                     o->scale_b + j * o->panel_scales, num_words,
                      sums + i * TILE_COLUMNS + j * PANEL);
 }
 
 #else
 
-INLINE void add_block(const int32_t *a, const float *scale_a, const int32_t *b,
-                      const float *scale_b, int64_t panel_words, int64_t panel_scales, int pairs,
-                      const int np, float *sums) {
+INLINE void add_block(const struct operands *o, int num_words, const int np, const int is_int8,
+                      float *sums) {
+    (void)is_int8;
     for (int j = 0; j < np; j++)
         for (int i = 0; i < TILE_ROWS; i++) {
             int32_t c[PANEL] = {0};
-            for (int p = 0; p < pairs; p++) {
-                int32_t word = a[p * PANEL + i];
+            for (int p = 0; p < num_words; p++) {
+                int32_t word = o->a[p * PANEL + i];
                 int32_t low = (int16_t)word, high = word >> 16;
-                const int32_t *bp = b + j * panel_words + p * PANEL;
+                const int32_t *bp = o->b + j * o->panel_words + p * PANEL;
                 for (int n = 0; n < PANEL; n++)
                     c[n] += low * (int16_t)bp[n] + high * (bp[n] >> 16);
             }
             float *sum = sums + i * TILE_COLUMNS + j * PANEL;
+            const float *scale_b = o->scale_b + j * o->panel_scales;
             for (int n = 0; n < PANEL; n++) {
-                float term = (float)c[n] * (scale_a[i] * scale_b[j * panel_scales + n]);
+                float term = (float)c[n] * (o->scale_a[i] * scale_b[n]);
                 sum[n] = sum[n] + term;
             }
         }
@@ -167,11 +184,16 @@ INLINE void multiply_tile(const struct packed *a, const struct packed *b, int64_
     int64_t panel_words = b->num_blocks * b->stride * PANEL, panel_scales = b->num_blocks * PANEL;
     memset(sums, 0, sizeof sums);
     for (int64_t block = first_block; block < end_block; block++) {
-        int pairs = block == a->num_blocks - 1 ? a->last_pairs : a->pairs;
-        add_block(a->words + (at_a + block) * a->stride * PANEL + row % PANEL,
-                  a->scales + (at_a + block) * PANEL + row % PANEL,
-                  b->words + (at_b + block) * b->stride * PANEL,
-                  b->scales + (at_b + block) * PANEL, panel_words, panel_scales, pairs, np, sums);
+        int num_words = block == a->num_blocks - 1 ? a->last_words : a->num_words;
+        struct operands o = {a->words + (at_a + block) * a->stride * PANEL + row % PANEL,
+                             b->words + (at_b + block) * b->stride * PANEL,
+                             b->corrections + (at_b + block) * PANEL,
+                             a->scales + (at_a + block) * PANEL + row % PANEL,
+                             b->scales + (at_b + block) * PANEL,
+                             panel_words,
+                             panel_scales};
+        if (HAS_INT8 && a->kind != INT16) add_block(&o, num_words, np, 1, sums);
+        else add_block(&o, num_words, np, 0, sums);
     }
     int64_t column = panel * PANEL;
     int num_columns = (int)(b->rows - column < np * PANEL ? b->rows - column : np * PANEL);
@@ -290,15 +312,20 @@ static void multiply_batches(void *argument, int64_t begin, int64_t end, int wor
     }
 }
 
-INLINE struct format get_format(int64_t operand_max, int64_t block_size) {
-    struct format format = {(int32_t)operand_max, 0, (int32_t)block_size};
+/* The formats of both operands of a product. */
+INLINE struct format get_format(int64_t operand_max, int64_t other_max, int64_t block_size,
+                                int is_right) {
+    struct format format = {(int32_t)operand_max, 0, (int32_t)block_size, INT16};
     while (operand_max >> format.bits) format.bits++;
+    if (HAS_INT8 && operand_max <= 127 && other_max <= 127)
+        format.kind = is_right ? INT8_RIGHT : INT8_LEFT;
     return format;
 }
 
 static void run_matmul(struct context *context, const struct op *op, void **args) {
-    struct batch_task task = {context, op, args, get_format(op->dims[4], op->dims[6]),
-                              get_format(op->dims[5], op->dims[6])};
+    struct batch_task task = {context, op, args,
+                              get_format(op->dims[4], op->dims[5], op->dims[6], 0),
+                              get_format(op->dims[5], op->dims[4], op->dims[6], 1)};
     if (op->dims[0] > 1) {
         pool_run(context, multiply_batches, &task, op->dims[0], 1);
         return;

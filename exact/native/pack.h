@@ -1,9 +1,13 @@
 /* Quantise an operand and lay it out for the micro-kernels.
  *
- * A packed operand is [panel of 16 rows][block of the contraction][pair][row] of 32-bit words, each
+ * A packed operand is [panel of 16 rows][block of the contraction][word][row] of 32-bit words, each
  * two consecutive int16 along the contraction; scales are [panel][block][row]. Rows and elements
  * that do not exist are zeros. Both operands of a product look the same, so every transposition is
  * a case of packing, and there is one micro-kernel.
+ *
+ * Where both operands fit 8 bits and the path has an 8-bit dot product, a word is four int8: the
+ * left operand as unsigned bytes q + 128, the right one as signed bytes with, for each block and
+ * row, the correction -128 * sum(q) that the sum starts from.
  */
 #ifndef DESCENT_PACK_H
 #define DESCENT_PACK_H
@@ -17,10 +21,19 @@
 #define MIN_BLOCK_EXPONENT (-55)
 #define MAX_BLOCK_EXPONENT 58
 
+enum kind { INT16, INT8_LEFT, INT8_RIGHT };
+
+#if defined(PATH_AVX512) && defined(PATH_VNNI)
+#define HAS_INT8 1
+#else
+#define HAS_INT8 0
+#endif
+
 struct format {
     int32_t operand_max;
     int32_t bits;
     int32_t block_size;
+    enum kind kind;
 };
 
 struct packed {
@@ -28,8 +41,10 @@ struct packed {
     float *scales;
     int64_t rows, length;        /* of the operand */
     int64_t num_panels, num_blocks;
-    int32_t pairs, last_pairs;   /* words of a row in a block, and in the last one */
-    int32_t stride;              /* words of a row that a block has room for */
+    int32_t num_words, last_words; /* of a row in a block, and in the last one */
+    int32_t stride;                /* words of a row that a block has room for */
+    enum kind kind;
+    int32_t *corrections; /* of INT8_RIGHT, like the scales */
 };
 
 /* Where an operand's elements are: row r, element k at data[r * row_stride + k] or, when the
@@ -45,13 +60,15 @@ struct source {
 INLINE int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 INLINE struct packed describe_packed(int64_t rows, int64_t length, const struct format *format) {
-    struct packed packed = {.rows = rows, .length = length};
+    struct packed packed = {.rows = rows, .length = length, .kind = format->kind};
+    int per_word = format->kind == INT16 ? 2 : 4;
     packed.num_panels = divide_up(rows, PANEL);
     packed.num_blocks = divide_up(length, format->block_size);
     int64_t last = length - (packed.num_blocks - 1) * format->block_size;
-    packed.last_pairs = (int32_t)divide_up(last, 2);
-    packed.pairs = (int32_t)divide_up(packed.num_blocks > 1 ? format->block_size : last, 2);
-    packed.stride = (packed.pairs + 15) / 16 * 16;
+    packed.last_words = (int32_t)divide_up(last, per_word);
+    packed.num_words =
+        (int32_t)divide_up(packed.num_blocks > 1 ? format->block_size : last, per_word);
+    packed.stride = (packed.num_words + 15) / 16 * 16;
     return packed;
 }
 
@@ -64,13 +81,14 @@ INLINE int64_t count_scales(const struct packed *packed) {
 }
 
 INLINE int64_t count_packed_bytes(const struct packed *packed) {
-    return (count_words(packed) + count_scales(packed)) * 4;
+    return (count_words(packed) + 2 * count_scales(packed)) * 4;
 }
 
 /* Place a packed operand in memory and return where the next one may start. */
 INLINE char *place_packed(struct packed *packed, char *memory) {
     packed->words = (int32_t *)memory;
     packed->scales = (float *)(memory + count_words(packed) * 4);
+    packed->corrections = (int32_t *)(packed->scales + count_scales(packed));
     return memory + count_packed_bytes(packed);
 }
 
@@ -112,6 +130,14 @@ INLINE void store_int16(int16_t *p, vi q) {
 #endif
 }
 
+INLINE void store_int8(int8_t *p, vi q) {
+#if defined(PATH_AVX512)
+    _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8((__m512i)q));
+#else
+    for (int i = 0; i < VW; i++) p[i] = (int8_t)q[i];
+#endif
+}
+
 /* Write words[p][r] = rows[r][p] for 16 rows and 16 words. */
 INLINE void transpose_words(const int32_t *rows, int64_t stride, int32_t *words) {
 #if defined(PATH_AVX512)
@@ -143,13 +169,24 @@ INLINE void transpose_words(const int32_t *rows, int64_t stride, int32_t *words)
 #endif
 }
 
+/* Where one panel and block goes. */
+struct place {
+    int32_t *words;
+    float *scales;
+    int32_t *corrections;
+    int32_t stride;
+    volatile int32_t *invalid;
+};
+
 /* One panel and block of an operand whose contraction is contiguous. */
-INLINE void pack_rows_with(const float *x, int64_t stride, int num_rows, int length, int pairs,
-                           const struct format *format, int relu_square, int32_t *words,
-                           float *scales, volatile int32_t *invalid) {
+INLINE void pack_rows_with(const float *x, int64_t stride, int num_rows, int length,
+                           const struct format *format, const enum kind kind, int relu_square,
+                           const struct place *place) {
     int32_t largest[PANEL] __attribute__((aligned(64))) = {0};
+    int32_t sums[PANEL] = {0};
     float factors[PANEL] __attribute__((aligned(64)));
-    int16_t rows[PANEL][CHUNK] __attribute__((aligned(64)));
+    char rows[PANEL][CHUNK * 2] __attribute__((aligned(64)));
+    const int per_word = kind == INT16 ? 2 : 4, width = 4 / per_word;
     vf limit = vset((float)format->operand_max);
     for (int r = 0; r < num_rows; r++) {
         vi most = {0};
@@ -157,30 +194,41 @@ INLINE void pack_rows_with(const float *x, int64_t stride, int num_rows, int len
             most = vmax_int(most, vabs_bits(load_source(x + r * stride + k, length - k, relu_square)));
         largest[r] = vmax_across_int(most);
     }
-    compute_scales(largest, format, factors, scales, invalid);
+    compute_scales(largest, format, factors, place->scales, place->invalid);
     if (num_rows < PANEL) memset(rows[num_rows], 0, (size_t)(PANEL - num_rows) * sizeof rows[0]);
-    for (int start = 0; start < 2 * pairs; start += CHUNK) {
-        int num_words = 2 * pairs - start < CHUNK ? pairs - start / 2 : CHUNK / 2;
+    for (int start = 0; start < per_word * place->stride; start += CHUNK) {
+        int left = place->stride - start / per_word;
+        int num_words = left < CHUNK / per_word ? left : CHUNK / per_word;
         for (int r = 0; r < num_rows; r++) {
             vf factor = vset(factors[r]);
-            for (int k = 0; k < 2 * num_words; k += VW) {
-                int left = length - start - k;
+            vi sum = {0};
+            for (int k = 0; k < per_word * num_words; k += VW) {
+                int rest = length - start - k;
                 vf value = {0};
-                if (left > 0) value = load_source(x + r * stride + start + k, left, relu_square);
-                store_int16(rows[r] + k, quantise(value, factor, limit));
+                if (rest > 0) value = load_source(x + r * stride + start + k, rest, relu_square);
+                vi q = quantise(value, factor, limit);
+                if (kind == INT8_LEFT) q += 128;
+                if (kind == INT8_RIGHT) sum += q;
+                if (kind == INT16) store_int16((int16_t *)(rows[r] + k * width), q);
+                else store_int8((int8_t *)(rows[r] + k * width), q);
             }
+            if (kind == INT8_RIGHT) sums[r] += (int32_t)vsum_across(sum);
         }
         for (int p = 0; p < num_words; p += 16)
-            transpose_words((const int32_t *)rows[0] + p, CHUNK / 2, words + (start / 2 + p) * 16);
+            transpose_words((const int32_t *)rows[0] + p, CHUNK / 2,
+                            place->words + (start / per_word + p) * 16);
     }
+    if (kind == INT8_RIGHT)
+        for (int r = 0; r < PANEL; r++) place->corrections[r] = -128 * sums[r];
 }
 
 /* One panel and block of an operand whose rows are contiguous. */
 INLINE void pack_columns_with(const float *x, int64_t stride, int num_rows, int length,
-                              const struct format *format, int relu_square, int32_t *words,
-                              float *scales, volatile int32_t *invalid) {
+                              const struct format *format, const enum kind kind, int relu_square,
+                              const struct place *place) {
     int32_t largest[PANEL] __attribute__((aligned(64)));
     float factors[PANEL] __attribute__((aligned(64)));
+    const int per_word = kind == INT16 ? 2 : 4, bits = 32 / per_word;
     vf limit = vset((float)format->operand_max);
     for (int v = 0; v < PANEL_VECTORS; v++) {
         vi most = {0};
@@ -191,20 +239,43 @@ INLINE void pack_columns_with(const float *x, int64_t stride, int num_rows, int 
                     most, vabs_bits(load_source(x + k * stride + v * VW, left, relu_square)));
         vstore_int(largest + v * VW, most);
     }
-    compute_scales(largest, format, factors, scales, invalid);
+    compute_scales(largest, format, factors, place->scales, place->invalid);
     for (int v = 0; v < PANEL_VECTORS; v++) {
         int left = num_rows - v * VW;
         vf factor = vload(factors + v * VW);
-        for (int k = 0; k < length; k += 2) {
-            vi low = {0}, high = {0};
-            if (left > 0) {
-                const float *p = x + k * stride + v * VW;
-                low = quantise(load_source(p, left, relu_square), factor, limit);
-                if (k + 1 < length)
-                    high = quantise(load_source(p + stride, left, relu_square), factor, limit);
+        vi sum = {0};
+        for (int k = 0; k < length; k += per_word) {
+            vi word = {0};
+            for (int i = 0; i < per_word; i++) {
+                vi q = {0};
+                if (left > 0 && k + i < length)
+                    q = quantise(load_source(x + (k + i) * stride + v * VW, left, relu_square),
+                                 factor, limit);
+                if (kind == INT8_RIGHT) sum += q;
+                if (kind == INT8_LEFT) q += 128;
+                word |= (q & (int32_t)((1u << bits) - 1)) << (i * bits);
             }
-            vstore_int(words + k / 2 * 16 + v * VW, (low & 0xffff) | (high << 16));
+            vstore_int(place->words + k / per_word * 16 + v * VW, word);
         }
+        if (kind == INT8_RIGHT) vstore_int(place->corrections + v * VW, sum * -128);
+    }
+}
+
+INLINE void pack_kind(const struct source *source, const float *x, int num_rows, int length,
+                      const struct format *format, const enum kind kind,
+                      const struct place *place) {
+    int is_plain = !source->relu_square;
+    int64_t stride = source->stride;
+    if (source->k_first) {
+        if (num_rows == PANEL && is_plain)
+            pack_columns_with(x, stride, PANEL, length, format, kind, 0, place);
+        else
+            pack_columns_with(x, stride, num_rows, length, format, kind, source->relu_square,
+                              place);
+    } else if (length == CHUNK && is_plain) {
+        pack_rows_with(x, stride, num_rows, CHUNK, format, kind, 0, place);
+    } else {
+        pack_rows_with(x, stride, num_rows, length, format, kind, source->relu_square, place);
     }
 }
 
@@ -216,26 +287,17 @@ static void pack_one(const struct source *source, const struct packed *packed,
     int length =
         (int)(packed->length - k < format->block_size ? packed->length - k : format->block_size);
     int64_t at = panel * packed->num_blocks + block;
-    int32_t *words = packed->words + at * packed->stride * PANEL;
-    float *scales = packed->scales + at * PANEL;
-    if (source->k_first) {
-        const float *x =
-            source->data + (k - source->first_k) * source->stride + row - source->first_row;
-        if (num_rows == PANEL && !source->relu_square)
-            pack_columns_with(x, source->stride, PANEL, length, format, 0, words, scales, invalid);
-        else
-            pack_columns_with(x, source->stride, num_rows, length, format, source->relu_square,
-                              words, scales, invalid);
-        return;
-    }
-    const float *x =
-        source->data + (row - source->first_row) * source->stride + k - source->first_k;
-    if (length == CHUNK && packed->stride == CHUNK / 2 && !source->relu_square)
-        pack_rows_with(x, source->stride, num_rows, CHUNK, CHUNK / 2, format, 0, words, scales,
-                       invalid);
+    struct place place = {packed->words + at * packed->stride * PANEL, packed->scales + at * PANEL,
+                          packed->corrections + at * PANEL, packed->stride, invalid};
+    int64_t rows_on = row - source->first_row, k_on = k - source->first_k;
+    const float *x = source->data + (source->k_first ? k_on * source->stride + rows_on
+                                                     : rows_on * source->stride + k_on);
+    if (HAS_INT8 && format->kind == INT8_LEFT)
+        pack_kind(source, x, num_rows, length, format, INT8_LEFT, &place);
+    else if (HAS_INT8 && format->kind == INT8_RIGHT)
+        pack_kind(source, x, num_rows, length, format, INT8_RIGHT, &place);
     else
-        pack_rows_with(x, source->stride, num_rows, length, packed->stride, format,
-                       source->relu_square, words, scales, invalid);
+        pack_kind(source, x, num_rows, length, format, INT16, &place);
 }
 
 struct pack_task {
