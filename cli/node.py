@@ -52,14 +52,26 @@ def start(
     peer: Annotated[
         list[str] | None, typer.Option(help="ID@HOST:PORT of another node; may be repeated.")
     ] = None,
+    snapshot_interval: Annotated[
+        int, typer.Option(help="Blocks between snapshots for new nodes; 0 makes none.", min=0)
+    ] = 0,
+    state_sync_rpc: Annotated[
+        list[str] | None,
+        typer.Option(help="HOST:PORT of a node's RPC; two let a node without data use a snapshot."),
+    ] = None,
+    trust_height: Annotated[int, typer.Option(help="Of a block you trust.", min=0)] = 0,
+    trust_hash: Annotated[str, typer.Option(help="Its hash, hex.")] = "",
 ) -> None:
     """Run a node until it is told to stop; --home is the node's folder."""
     from node.process import main
 
     arguments = ["--home", str(context.home), "--port-offset", str(port_offset)]
     arguments += ["--block-interval-ms", str(block_interval_ms), "--engine", engine]
-    for one in peer or []:
-        arguments += ["--peer", one]
+    for flag, values in (("--peer", peer), ("--state-sync-rpc", state_sync_rpc)):
+        for value in values or []:
+            arguments += [flag, value]
+    arguments += ["--snapshot-interval", str(snapshot_interval)]
+    arguments += ["--trust-height", str(trust_height), "--trust-hash", trust_hash]
     if main(arguments):
         raise CommandFailed("the node stopped; the line above says why")
 
