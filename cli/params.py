@@ -17,6 +17,7 @@ PACKAGES: dict[str, tuple[str, str]] = {
         for pallet, name in {
             "accounts": "auth.v1beta1",
             "bank": "bank.v1beta1",
+            "consensus": "consensus.v1",
             "distribution": "distribution.v1beta1",
             "gov": "gov.v1",
             "slashing": "slashing.v1beta1",
@@ -49,6 +50,9 @@ async def fetch_params(client: Any, pallet: str) -> Any:
 def make_update(pallet: str, authority: str, params: Any) -> Any:
     """Return the `MsgUpdateParams` of a pallet."""
     module = import_module(PACKAGES[pallet][1])
+    if pallet == "consensus":
+        parts = {name: getattr(params, name) for name in ("block", "evidence", "validator")}
+        return module.MsgUpdateParams(authority=authority, **parts)
     return module.MsgUpdateParams(authority=authority, params=params)
 
 
@@ -81,8 +85,12 @@ def set_param(pallet: str, params: Any, name: str, text: str) -> None:
     """
     from google.protobuf import json_format
 
-    field = params.DESCRIPTOR.fields_by_name.get(name)
-    if field is None:
+    field = params.DESCRIPTOR.fields_by_name.get(name.split(".")[0])
+    if field is not None and "." in name and _is_group(field):
+        part, _, rest = name.partition(".")
+        set_param(pallet, getattr(params, part), rest, text)
+        return
+    if field is None or "." in name or _is_group(field):
         names = ", ".join(f.name for f in params.DESCRIPTOR.fields)
         raise InvalidInput(f"{pallet} has no parameter {name!r}: one of {names}")
     if field.message_type is not None and field.message_type.name == "Coin":
@@ -129,6 +137,13 @@ def parse_fraction(text: str) -> int:
     return int(scaled)
 
 
+def _is_group(field: Any) -> bool:
+    """Whether a field holds parameters of its own: not a coin, duration or time."""
+    kind = field.message_type
+    is_one = kind is not None and field.label != field.LABEL_REPEATED
+    return is_one and kind.name not in ("Coin", "Duration", "Timestamp")
+
+
 def _scale(text: str) -> str:
     return str(parse_fraction(text))
 
@@ -136,8 +151,8 @@ def _scale(text: str) -> str:
 def _read(pallet: str, field: Any, value: Any) -> Any:
     if field.message_type is not None and field.message_type.name == "Coin":
         return [int(coin.amount) for coin in value]
-    if field.message_type is not None:
-        return value.ToJsonString() if hasattr(value, "ToJsonString") else str(value)
+    if field.message_type is not None and field.label != field.LABEL_REPEATED:
+        return read_params(pallet, value) if _is_group(field) else value.ToJsonString()
     if field.label == field.LABEL_REPEATED:
         return [str(item).strip() for item in value]
     if isinstance(value, bytes):

@@ -1,8 +1,6 @@
 """Cosmos services that belong to no pallet: node, blocks, reflection.
 
-`cosmos.base.tendermint`, `cosmos.base.node`, `cosmos.base.reflection`, and of
-`cosmos.distribution` the one method a staking summary asks: there is no distribution pallet yet,
-so rewards are none and everything else of it is UNIMPLEMENTED.
+`cosmos.base.tendermint`, `cosmos.base.node`, `cosmos.base.reflection`.
 Source: Cosmos SDK v0.53 client/grpc.
 """
 
@@ -17,7 +15,6 @@ from cosmos.base.reflection.v1beta1 import reflection_pb2
 from cosmos.base.tendermint.v1beta1 import query_pb2 as comet_pb2
 from cosmos.base.tendermint.v1beta1 import types_pb2 as sdk_types_pb2
 from cosmos.crypto.ed25519 import keys_pb2 as ed25519_pb2
-from cosmos.distribution.v1beta1 import query_pb2 as distribution_pb2
 from google.protobuf.any_pb2 import Any as AnyMessage
 
 import proto  # noqa: F401  (puts cosmos.* on the path)
@@ -188,10 +185,6 @@ class BaseServices:
                     "ListImplementations": self.list_implementations,
                 },
             ),
-            ServiceTable(
-                distribution_pb2.DESCRIPTOR.services_by_name["Query"],
-                {"DelegationRewards": self.get_delegation_rewards},
-            ),
         ]
 
     async def get_config(self, request: Any, query: Query) -> Any:
@@ -224,7 +217,3 @@ class BaseServices:
             raise MethodError(_INVALID, f"unknown interface {request.interface_name[:80]!r}")
         names = sorted(self.view.runtime.list_message_types())
         return reflection_pb2.ListImplementationsResponse(implementation_message_names=names)
-
-    async def get_delegation_rewards(self, request: Any, query: Query) -> Any:
-        """Answer no rewards: there is no distribution pallet yet."""
-        return distribution_pb2.QueryDelegationRewardsResponse()

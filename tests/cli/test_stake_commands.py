@@ -80,6 +80,7 @@ def test_parameters_are_changed_by_a_vote(typed: Typed) -> None:
     before = typed("query", "params", "staking")
     assert (before["unbonding_time"], before["min_commission_rate"]) == ("60s", "0")
     changes = ("staking.unbonding_time=90s", "staking.max_entries=9")
+    changes += ("consensus.block.max_gas=50000000", "consensus.evidence.max_age_num_blocks=5000")
     more = ("slashing.slash_fraction_downtime=2%", "mint.consensus_share_ppm=50000")
     flags = [text for change in (*changes, *more) for text in ("--param", change)]
     made = typed("tx", "gov", "propose", "owner", "--title", "Longer", "--deposit", "4DSC", *flags)
@@ -99,6 +100,8 @@ def test_parameters_are_changed_by_a_vote(typed: Typed) -> None:
     )
     assert typed("query", "gov", "proposal", number)["failed_reason"] == ""
     params = typed("query", "params")
+    assert params["consensus"]["block"]["max_gas"] == 50_000_000
+    assert params["consensus"]["evidence"]["max_age_num_blocks"] == 5_000
     assert params["staking"] == {**before, "unbonding_time": "90s", "max_entries": 9}
     assert params["slashing"]["slash_fraction_downtime"] == "0.02"
     assert typed("query", "mint", "emission")["consensus_emission_udsc"] == "50000"
@@ -134,6 +137,7 @@ def test_messages_from_a_file(typed: Typed, tmp_path: Path) -> None:
         ("--param", "staking.nothing=1"),
         ("--param", "nothing.x=1"),
         ("--param", "staking"),
+        ("--param", "consensus.block=1"),
         ("--param", "staking.max_validators=many"),
         ("--upgrade", "v2"),
         ("--spend", "owner"),

@@ -19,6 +19,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
 
+from genesis.devnet import get_account
 from tests.support.devnet_node import DevnetNode
 
 HEIGHT = "x-cosmos-block-height"
@@ -140,21 +141,25 @@ def test_simulate_empty(caller: Caller) -> None:
 
 def test_unknown_services_and_methods(caller: Caller) -> None:
     for path in (
-        "/cosmos.gov.v1.Query/Proposals",
+        "/cosmos.gov.v1beta1.Query/Proposals",
         "/cosmwasm.wasm.v1.Query/Codes",
         "/cosmos.bank.v1beta1.Query/Nothing",
-        "/cosmos.distribution.v1beta1.Query/CommunityPool",
+        "/cosmos.staking.v1beta1.Query/HistoricalInfo",
     ):
         assert caller.refused(path, b"")[0] is grpc.StatusCode.UNIMPLEMENTED
 
 
-def test_no_rewards_without_a_distribution_pallet(caller: Caller) -> None:
-    answer = caller.call(
-        "/cosmos.distribution.v1beta1.Query/DelegationRewards",
-        distribution_query.QueryDelegationRewardsRequest(),
-        distribution_query.QueryDelegationRewardsResponse,
+def test_rewards_of_nobody(caller: Caller) -> None:
+    path = "/cosmos.distribution.v1beta1.Query/DelegationTotalRewards"
+    request = distribution_query.QueryDelegationTotalRewardsRequest(
+        delegator_address=get_account("miner-5").address
     )
+    answer = caller.call(path, request, distribution_query.QueryDelegationTotalRewardsResponse)
     assert not answer.rewards
+    assert caller.refused(path, b"") == (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "Address cannot be empty",
+    )
 
 
 def test_node_services(caller: Caller, devnet_node: DevnetNode) -> None:
