@@ -1,13 +1,15 @@
 """Signed transfers a second on the real CometBFT, beside CometBFT's in-process kvstore.
 
-    python -m bench.comet_transfers [--nodes 1] [--txs 6000] [--rounds 3] [--rate 50] [--seconds 15]
+    python -m bench.comet_transfers [--nodes 1] [--txs 6000] [--rounds 3] [--loader batch|single]
 
 Each round starts a chain of kvstore nodes and a chain of Descent nodes, with the same CometBFT, the
 same settings and transactions of like size, and sends as many as are taken to the first node's RPC;
-a second is counted from the first broadcast until the last is committed. Then Descent at a steady
-rate: time from the broadcast until the application has committed the block. Prints one JSON
-document; `ratio` is Descent over kvstore, medians. Nodes and this load generator share the
-processors. Needs `make cometbft`.
+a second is counted from the first broadcast until the last is committed. Loader `batch` sends ten
+in a request and does not wait for their check, `single` one a request on 16 connections and waits,
+as wallets do: then HTTP costs both chains the same. After that Descent at a steady rate: time from
+the broadcast until the application has committed the block. Prints one JSON document; `ratio` is
+Descent over kvstore, medians. Nodes and this load generator share the processors. Needs `make
+cometbft`.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import argparse
 import base64
 import hashlib
 import json
+import os
 import secrets
 import statistics
 import subprocess
@@ -39,11 +42,11 @@ from node.engine.errors import EngineUnreachable
 from node.engine.keys import load_node_id
 
 HOST = "127.0.0.1"
-PORT_OFFSET = 17_000
+PORT_OFFSET = 17_000 + os.getpid() % 300 * 50  # two benches at once keep out of each other's way
 BLOCK_INTERVAL_MS = 500
 NUM_SENDERS = 400
 BATCH = 10  # CometBFT takes no larger one
-NUM_CONNECTIONS = 2
+NUM_CONNECTIONS = {"batch": 2, "single": 16}
 WAIT_S = 120.0
 
 
@@ -183,7 +186,7 @@ def broadcast(rpc: CometRpc, txs: list[bytes], method: str) -> None:
             raise SystemExit(f"refused: {answer}")
 
 
-def measure_flood(lanes: list[list[bytes]]) -> dict[str, Any]:
+def measure_flood(lanes: list[list[bytes]], loader: str = "batch") -> dict[str, Any]:
     """Send everything as fast as it is taken, each lane in order over one connection."""
     watcher = Watcher()
     watcher.start()
@@ -192,8 +195,10 @@ def measure_flood(lanes: list[list[bytes]]) -> dict[str, Any]:
 
     def send(lane: list[bytes]) -> None:
         rpc = open_rpc()
-        for at in range(0, len(lane), BATCH):
-            broadcast(rpc, lane[at : at + BATCH], "broadcast_tx_async")
+        size = BATCH if loader == "batch" else 1
+        method = "broadcast_tx_async" if loader == "batch" else "broadcast_tx_sync"
+        for at in range(0, len(lane), size):
+            broadcast(rpc, lane[at : at + size], method)
 
     threads = [threading.Thread(target=send, args=(lane,)) for lane in lanes]
     for thread in threads:
@@ -231,22 +236,22 @@ def measure_latency(txs: list[bytes], rate: int) -> dict[str, float]:
     }
 
 
-def sign_lanes(senders: list[Sender], count: int) -> list[list[bytes]]:
+def sign_lanes(senders: list[Sender], count: int, num_lanes: int = 2) -> list[list[bytes]]:
     """Sign transfers, a sender's all in one lane."""
-    lanes: list[list[bytes]] = [[] for _ in range(NUM_CONNECTIONS)]
+    lanes: list[list[bytes]] = [[] for _ in range(num_lanes)]
     for index in range(count):
         sender = senders[index % len(senders)]
-        lane = lanes[index % len(senders) % NUM_CONNECTIONS]
+        lane = lanes[index % len(senders) % num_lanes]
         lane.append(sender.sign_transfer(senders[(index + 1) % len(senders)].text))
     return lanes
 
 
-def make_values(count: int, num_bytes: int) -> list[list[bytes]]:
+def make_values(count: int, num_bytes: int, num_lanes: int = 2) -> list[list[bytes]]:
     """Make kvstore transactions of a size."""
-    lanes: list[list[bytes]] = [[] for _ in range(NUM_CONNECTIONS)]
+    lanes: list[list[bytes]] = [[] for _ in range(num_lanes)]
     for index in range(count):
         key = secrets.token_hex(8)
-        lanes[index % NUM_CONNECTIONS].append(f"{key}=".ljust(num_bytes, "v").encode())
+        lanes[index % num_lanes].append(f"{key}=".ljust(num_bytes, "v").encode())
     return lanes
 
 
@@ -258,27 +263,31 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rate", type=int, default=50)
     parser.add_argument("--seconds", type=int, default=15)
+    parser.add_argument("--loader", choices=sorted(NUM_CONNECTIONS), default="batch")
     arguments = parser.parse_args()
+    loader, num_lanes = arguments.loader, NUM_CONNECTIONS[arguments.loader]
     floods: dict[str, list[dict[str, Any]]] = {"kvstore": [], "descent": []}
     latency: dict[str, float] = {}
     num_bytes = 0
     for number in range(arguments.rounds):
         with start_chain("descent", arguments.nodes) as node:
             senders = fund_senders(node, NUM_SENDERS)
-            lanes = sign_lanes(senders, arguments.txs)
+            lanes = sign_lanes(senders, arguments.txs, num_lanes)
             num_bytes = len(lanes[0][0])
-            floods["descent"].append(measure_flood(lanes))
+            floods["descent"].append(measure_flood(lanes, loader))
             if number == arguments.rounds - 1:
                 lanes = sign_lanes(senders, arguments.rate * arguments.seconds)
                 latency = measure_latency([tx for lane in lanes for tx in lane], arguments.rate)
         with start_chain("kvstore", arguments.nodes):
-            floods["kvstore"].append(measure_flood(make_values(arguments.txs, num_bytes)))
+            values = make_values(arguments.txs, num_bytes, num_lanes)
+            floods["kvstore"].append(measure_flood(values, loader))
     medians = {
         kind: statistics.median(run["committed_per_s"] for run in runs)
         for kind, runs in floods.items()
     }
     document = {
         "num_nodes": arguments.nodes,
+        "loader": loader,
         "tx_bytes": num_bytes,
         "floods": floods,
         "committed_per_s": medians,
