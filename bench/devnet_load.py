@@ -28,7 +28,11 @@ from cli.devnet.layout import RUN_ID, DevnetFile
 
 START_SECONDS = 120.0
 LOOK_SECONDS = 0.2
-DOORS = {"node.doors.grpc_door": "door-grpc", "node.doors.rpc_door": "door-rpc"}
+DOORS = {
+    "node.doors.grpc_door": "door-grpc",
+    "node.doors.rpc_door": "door-rpc",
+    "node.doors.substrate_door": "door-substrate",
+}
 
 Usage = dict[str, dict[str, float]]
 

@@ -119,12 +119,14 @@ class Context:
         return self.keyring().get(name)
 
     def address(self, name_or_address: str) -> str:
-        """Return the address a person meant by an address or by the name of a key."""
-        from chain_client.address import ACCOUNT_PREFIX, decode_address
+        """Return the address a person meant: bech32, SS58, or the name of a key."""
+        from chain_client.address import ACCOUNT_PREFIX, decode_address, decode_ss58, is_ss58
 
         if name_or_address.startswith(ACCOUNT_PREFIX + "1"):
             decode_address(name_or_address)
             return name_or_address
+        if is_ss58(name_or_address):
+            return decode_ss58(name_or_address)
         return self.keyring().info(name_or_address).address
 
     def client(self, *, retry_for_s: float = RETRY_FOR_S) -> "ChainClient":

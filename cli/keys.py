@@ -111,9 +111,12 @@ def import_key(
 
 
 def _document(info: Any) -> dict[str, Any]:
+    from chain_client.address import encode_ss58
+
     return {
         "name": info.name,
         "address": info.address,
+        "ss58_address": encode_ss58(info.address),
         "public_key": info.public_key,
         "path": info.path,
         "protection": info.protection,

@@ -14,7 +14,7 @@ RUN_ID = 1
 FIRST_PARTICIPANT_PORT = 9300
 MAX_PARTICIPANTS = 64
 
-PORTS = {"grpc": 9090, "rpc": 26657}
+PORTS = {"grpc": 9090, "rpc": 26657, "substrate": 9944}
 COMET_PORTS = {**PORTS, "p2p": 26656}
 PORTS_PER_NODE = 10
 EMBEDDED, COMETBFT = "embedded", "cometbft"
@@ -71,12 +71,13 @@ class DevnetPlan:
         return COMET_PORTS[name] + PORTS_PER_NODE * node_index + self.port_offset
 
     def list_endpoints(self) -> dict[str, str]:
-        """List what clients connect to: grpc and rpc, then grpc-1, rpc-1 of further nodes."""
+        """List what clients connect to: grpc, rpc, substrate, then grpc-1... of further nodes."""
         found = {}
         for index in range(self.num_nodes):
             suffix = f"-{index}" if index else ""
             found[f"grpc{suffix}"] = f"127.0.0.1:{self.get_port('grpc', index)}"
             found[f"rpc{suffix}"] = f"http://127.0.0.1:{self.get_port('rpc', index)}"
+            found[f"substrate{suffix}"] = f"ws://127.0.0.1:{self.get_port('substrate', index)}"
         return found
 
     @property

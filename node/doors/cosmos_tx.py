@@ -23,6 +23,7 @@ from node.doors.node_view import NodeView
 from node.doors.tx_search import find_txs
 from node.engine.errors import TxRefused
 from node.runtime.application import build_simulation
+from node.runtime.substrate.extrinsic import is_extrinsic
 
 TX_TYPE_URL = "/cosmos.tx.v1beta1.Tx"
 DEFAULT_LIMIT, MAX_LIMIT = 30, 100
@@ -44,7 +45,9 @@ def encode_tx(tx: Any) -> bytes:
 
 
 def decode_tx(data: bytes) -> Any:
-    """Decode a `Tx`; None if the bytes are something else (a pseudo transaction)."""
+    """Decode a `Tx`; None if the bytes are something else (pseudo transaction, extrinsic)."""
+    if is_extrinsic(data):
+        return None
     try:
         return tx_pb2.Tx.FromString(data)
     except DecodeError:

@@ -10,9 +10,18 @@ from cosmpy.aerial.wallet import LocalWallet
 from cosmpy.crypto.keypairs import PrivateKey, PublicKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scalecodec.utils.ss58 import ss58_decode
 
 from chain_client import tx as txs
-from chain_client.address import account_address, decode_address, encode_address, operator_address
+from chain_client.address import (
+    ACCOUNT_ID_TAG,
+    account_address,
+    decode_address,
+    decode_ss58,
+    encode_address,
+    encode_ss58,
+    operator_address,
+)
 from chain_client.amounts import format_dsc, parse_amount
 from chain_client.errors import InvalidInput, TxRefused
 from proto.descent.runs.v1 import runs_pb2
@@ -118,6 +127,25 @@ def test_addresses_round_trip(raw: bytes) -> None:
     address = encode_address(raw)
     assert decode_address(address) == raw
     assert account_address(operator_address(address)) == address
+
+
+@settings(max_examples=50)
+@given(st.binary(min_size=20, max_size=20) | st.binary(min_size=32, max_size=32))
+def test_both_spellings(raw: bytes) -> None:
+    address = encode_address(raw)
+    spelled = encode_ss58(address)
+    assert decode_ss58(spelled) == address
+    assert ss58_decode(spelled, 42) == (raw if len(raw) == 32 else raw + ACCOUNT_ID_TAG).hex()
+    with pytest.raises(InvalidInput):
+        decode_ss58(spelled[:-1] + ("1" if spelled[-1] != "1" else "2"))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "faucet", "0", "15oF4uVJwmo4TdGW7VfQxNLavjCXviqxT9S1MgbjMNHr6Sp5"]
+)
+def test_invalid_ss58(text: str) -> None:
+    with pytest.raises(InvalidInput):
+        decode_ss58(text)
 
 
 @pytest.mark.parametrize(

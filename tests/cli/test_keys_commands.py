@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from chain_client.address import decode_ss58
 from cli.main import run
 
 PHRASE = "abandon " * 23 + "art"
@@ -44,6 +45,7 @@ def test_add_show_list(typed: Typed) -> None:
     assert len(made["mnemonic"].split()) == 24
     shown = typed("keys", "show", "a")
     assert made == shown | {"mnemonic": made["mnemonic"]}
+    assert decode_ss58(shown["ss58_address"]) == shown["address"]
     assert typed("keys", "list") == [shown]
 
 

@@ -5,11 +5,14 @@ import json
 import time
 import urllib.request
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from substrateinterface import Keypair, SubstrateInterface
+from coincurve import PrivateKey
+from substrateinterface import Keypair, KeypairType, SubstrateInterface
 
 from node.runtime.addresses import encode_account
+from node.runtime.substrate.headers import hash_blake2
 from tests.support.devnet_node import DevnetNode
 
 ALICE_UDSC = 1_000_000_000
@@ -39,6 +42,29 @@ def fund(node: DevnetNode, addr: bytes, amount: int) -> None:
     height = node.get_height()
     node.wait_for_height(height + 2)
     time.sleep(0.1)
+
+
+def sign_ecdsa(chain: SubstrateInterface, call: Any, secret: PrivateKey, account_id: bytes) -> Any:
+    """Sign as polkadot.js does: over BLAKE2b-256 of the payload."""
+    nonce = chain.query("System", "Account", ["0x" + account_id.hex()]).value["nonce"]
+    payload = bytes(chain.generate_signature_payload(call, nonce=nonce).data)
+    signature = secret.sign_recoverable(hash_blake2(payload), hasher=None)
+    value = {
+        "account_id": "0x" + account_id.hex(),
+        "signature": "0x" + signature.hex(),
+        "signature_version": KeypairType.ECDSA,
+        "call_function": call.value["call_function"],
+        "call_module": call.value["call_module"],
+        "call_args": call.value["call_args"],
+        "nonce": nonce,
+        "era": "00",
+        "tip": 0,
+        "asset_id": {"tip": 0, "asset_id": None},
+        "mode": "Disabled",
+    }
+    extrinsic = chain.runtime_config.create_scale_object("Extrinsic", metadata=chain.metadata)
+    extrinsic.encode(value)
+    return extrinsic
 
 
 @pytest.fixture

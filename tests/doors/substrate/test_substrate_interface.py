@@ -10,7 +10,7 @@ from substrateinterface.exceptions import SubstrateRequestException
 from node.runtime.addresses import compute_account_address, encode_account
 from node.runtime.substrate.accounts import compute_account_id
 from node.runtime.substrate.headers import hash_blake2
-from tests.doors.substrate.conftest import fund
+from tests.doors.substrate.conftest import fund, sign_ecdsa
 from tests.support.devnet_node import DevnetNode, get_secret
 
 BOB = Keypair.create_from_uri("//Bob")
@@ -121,29 +121,6 @@ def test_transfer(
         "to": receiver.ss58_address,
         "amount": 1234,
     }
-
-
-def sign_ecdsa(chain: SubstrateInterface, call, secret: PrivateKey, account_id: bytes):
-    """Sign as polkadot.js does: over BLAKE2b-256 of the payload."""
-    nonce = chain.query("System", "Account", ["0x" + account_id.hex()]).value["nonce"]
-    payload = bytes(chain.generate_signature_payload(call, nonce=nonce).data)
-    signature = secret.sign_recoverable(hash_blake2(payload), hasher=None)
-    value = {
-        "account_id": "0x" + account_id.hex(),
-        "signature": "0x" + signature.hex(),
-        "signature_version": KeypairType.ECDSA,
-        "call_function": call.value["call_function"],
-        "call_module": call.value["call_module"],
-        "call_args": call.value["call_args"],
-        "nonce": nonce,
-        "era": "00",
-        "tip": 0,
-        "asset_id": {"tip": 0, "asset_id": None},
-        "mode": "Disabled",
-    }
-    extrinsic = chain.runtime_config.create_scale_object("Extrinsic", metadata=chain.metadata)
-    extrinsic.encode(value)
-    return extrinsic
 
 
 def test_transfer__ecdsa_one_sequence_over_both_formats(
