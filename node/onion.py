@@ -23,7 +23,8 @@ NUM_LAYERS = 2**17
 
 SEGMENT = 2**9
 SEED_BYTES = 32
-MAX_GENERATIONS = 10_000
+MAX_GENERATIONS = 500
+"""A year of onions at two blocks a second; looking through all of them takes a minute."""
 
 
 class OnionError(Exception):
