@@ -9,7 +9,7 @@
 | `consensus_key.py` | key files of consensus nodes                                     |
 | `spec_file.py` | run specifications from TOML; defaults in `spec_default.toml`        |
 | `keys.py`, `query.py`, `tx.py`, `run.py`, `node.py`, `status.py`: the groups          |
-| `gov.py`, `params.py`, `query_gov.py`, `query_stake.py`: more of tx and query         |
+| `gov.py`, `grant.py`, `params.py`, `query_gov.py`, `query_stake.py`: more of tx, query |
 | `exact.py`     | is this machine faithful, which kernels, how fast                    |
 | `miner.py`, `validator.py`, `explain.py`, `devnet/`, `lineage`: more groups           |
 | `sample.py`    | text written by a checkpoint, for `run sample`                       |

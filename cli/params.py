@@ -31,6 +31,13 @@ PACKAGES: dict[str, tuple[str, str]] = {
 }
 SCALED_TEXT = {("staking", "min_commission_rate"), ("distribution", "community_tax")}
 DECIMALS = 18
+OTHER_MODULES = (
+    "cosmos.authz.v1beta1.authz_pb2",
+    "cosmos.bank.v1beta1.authz_pb2",
+    "cosmos.feegrant.v1beta1.feegrant_pb2",
+    "cosmos.upgrade.v1beta1.tx_pb2",
+    "proto.descent.authz.v1.authz_pb2",
+)
 
 
 async def fetch_params(client: Any, pallet: str) -> Any:
@@ -57,10 +64,10 @@ def make_update(pallet: str, authority: str, params: Any) -> Any:
 
 
 def find_message_class(type_url: str) -> Any | None:
-    """Return the class of a message that proposals may hold, None when it is not known here."""
+    """Return the class of a message in a proposal or grant, None when it is not known here."""
     from google.protobuf import descriptor_pool, message_factory
 
-    for module in (*(tx for _, tx in PACKAGES.values()), "cosmos.upgrade.v1beta1.tx_pb2"):
+    for module in (*(tx for _, tx in PACKAGES.values()), *OTHER_MODULES):
         import_module(module)
     try:
         found = descriptor_pool.Default().FindMessageTypeByName(type_url.removeprefix("/"))

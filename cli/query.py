@@ -6,6 +6,7 @@ import typer
 
 from chain_client.errors import InvalidInput
 from cli.context import CHAIN, Context, command, new_group
+from cli.grant import list_grants
 from cli.params import format_fraction
 from cli.query_gov import app as gov_app
 from cli.query_gov import show_params
@@ -103,6 +104,12 @@ async def redelegations(context: Context, who: WhoArgument) -> Any:
         for item in found.redelegation_responses
         for entry in item.entries
     ]
+
+
+@command(app, "grants", needs=CHAIN)
+async def grants(context: Context, who: WhoArgument) -> Any:
+    """List what an account was granted: sessions, calls, fees."""
+    return await list_grants(context, who)
 
 
 @command(app, "params", needs=CHAIN)

@@ -10,6 +10,7 @@ from chain_client.amounts import BASE_DENOM, format_dsc, parse_amount
 from chain_client.errors import InvalidInput
 from cli.context import TX, Context, command, new_group
 from cli.gov import app as gov_app
+from cli.grant import app as grant_app
 from cli.output import CommandFailed
 from cli.params import parse_fraction
 from cli.query_stake import find_operator
@@ -18,6 +19,7 @@ app = new_group("Send coins, stake them, vote.")
 stake_app = new_group("Become an operator, delegate to one, take stake back.")
 app.add_typer(stake_app, name="stake")
 app.add_typer(gov_app, name="gov")
+app.add_typer(grant_app, name="grant")
 
 KEEP = "[do-not-modify]"
 

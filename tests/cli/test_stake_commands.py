@@ -151,3 +151,18 @@ def test_invalid_proposals(typed: Typed, flags: tuple[str, ...]) -> None:
 def test_fractions(text: str) -> None:
     assert format_fraction(parse_fraction(text)) == text
     assert parse_fraction("5%") == 5 * 10**16
+
+
+def test_session_and_fee_grants(typed: Typed) -> None:
+    flags = ("--call", "miner", "--call", "/cosmos.bank.v1beta1.MsgSend", "--spend", "2DSC")
+    made = typed("tx", "grant", "session", "owner", "miner-0", *flags, "--for", "1h")
+    assert len(made["calls"]) == 3
+    typed("tx", "grant", "fees", "owner", "miner-0", "--limit", "1DSC")
+    rows = typed("query", "grants", "miner-0")
+    assert [row["kind"] for row in rows] == ["SessionAuthorization", "BasicAllowance"]
+    assert rows[0]["grant"]["spend_limit_udsc"] == "2000000"
+    typed("tx", "grant", "revoke", "owner", "miner-0")
+    typed("tx", "grant", "revoke", "owner", "miner-0", "--fees")
+    assert typed("query", "grants", "miner-0") == []
+    typed("tx", "grant", "session", "owner", "miner-0", code=1)
+    typed("tx", "grant", "session", "owner", "miner-0", "--call", "miner", "--for", "x", code=1)
