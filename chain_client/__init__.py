@@ -10,6 +10,7 @@
 | `tx.py`          | `build_tx`, ...       | transaction bytes, fees, results, sequence numbers  |
 | `effects.py`     | `Call`, ...           | what an operation may ask of the outside            |
 | `transport.py`   | `GrpcTransport`, ...  | Cosmos gRPC, asyncio and blocking                   |
+| `substrate_transport.py` | `SubstrateTransport`, ... | the same over the Substrate door    |
 | `mock.py`        | `MockTransport`, ...  | answers from functions and a clock, for tests       |
 | `keys.py`        | `Key`, `Keyring`      | secp256k1 keys in files of mode 0600                |
 | `mnemonic.py`    | `derive_secret`, ...  | BIP-39 words, BIP-32 at m/44'/118'/index'/0/0       |
@@ -18,7 +19,8 @@
 | `errors.py`      | `ChainClientError`    | the tree of refusals                                |
 | `blob/`          | `BlobStore`, ...      | payloads and states between participants            |
 
-The backend is "cosmos": protobuf over gRPC. Importing this package loads neither grpc nor cosmpy.
+Two backends: "cosmos" is protobuf over gRPC, "substrate" the same over JSON-RPC. Importing this
+package loads neither grpc nor cosmpy.
 """
 
 import proto  # noqa: F401  (cosmos.* importable before any module here asks for it)

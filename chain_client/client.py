@@ -66,7 +66,9 @@ class ChainClient:
         *,
         retry_for_s: float = 15.0,
     ) -> Self:
-        """Return a client of the Cosmos gRPC door at `endpoint`; the first call opens the socket.
+        """Return a client of the door at `endpoint`; the first call opens the socket.
+
+        `HOST:PORT` is a Cosmos gRPC door, `ws://HOST:PORT` a Substrate door.
 
         Use it as `async with`, or `await` it and call `close` at the end.
 
@@ -74,8 +76,12 @@ class ChainClient:
             chain_id: refuse to sign for any other chain.
             retry_for_s: how long queries go on asking a node that does not answer.
         """
+        from chain_client.substrate_transport import SubstrateTransport, is_substrate
         from chain_client.transport import GrpcTransport
 
+        if is_substrate(endpoint):
+            transport = SubstrateTransport(endpoint)
+            return cls(transport, chain_id=chain_id, retry_for_s=retry_for_s)
         return cls(GrpcTransport(endpoint), chain_id=chain_id, retry_for_s=retry_for_s)
 
     def __await__(self) -> Generator[Any, None, Self]:

@@ -53,9 +53,13 @@ class SyncChainClient:
         *,
         retry_for_s: float = 15.0,
     ) -> Self:
-        """Return a client of the Cosmos gRPC door at `endpoint`; see `ChainClient.connect`."""
+        """Return a client of the door at `endpoint`; see `ChainClient.connect`."""
+        from chain_client.substrate_transport import SyncSubstrateTransport, is_substrate
         from chain_client.transport import SyncGrpcTransport
 
+        if is_substrate(endpoint):
+            transport = SyncSubstrateTransport(endpoint)
+            return cls(transport, chain_id=chain_id, retry_for_s=retry_for_s)
         return cls(SyncGrpcTransport(endpoint), chain_id=chain_id, retry_for_s=retry_for_s)
 
     def __enter__(self) -> Self:

@@ -35,6 +35,8 @@ DEFAULT_HOME = Path("~/.descent")
 DEVNET_HOME = Path(".devnet")
 DEVNET_FILE = "devnet.json"
 DEFAULT_NODE = "127.0.0.1:9090"
+DEFAULT_SUBSTRATE_NODE = "ws://127.0.0.1:9944"
+COSMOS, SUBSTRATE = "cosmos", "substrate"
 RETRY_FOR_S = 1.0  # a person at a terminal wants to know soon
 
 HomeOption = Annotated[
@@ -50,9 +52,13 @@ NodeOption = Annotated[
     str | None,
     typer.Option(
         "--node",
-        help="HOST:PORT of a node's gRPC door. Default: $DESCENT_NODE, else the devnet's, else"
-        f" {DEFAULT_NODE}.",
+        help="HOST:PORT of a node's gRPC door, or ws://HOST:PORT of its Substrate door. Default:"
+        f" $DESCENT_NODE, else the devnet's, else {DEFAULT_NODE}.",
     ),
+]
+ClientOption = Annotated[
+    str | None,
+    typer.Option("--client", help="cosmos or substrate: which door --node defaults to."),
 ]
 ChainIdOption = Annotated[
     str | None, typer.Option("--chain-id", help="Refuse to sign for any other chain.")
@@ -75,12 +81,13 @@ YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask before sendin
 
 HOME = ("home", "output")
 KEYS = (*HOME, "passphrase_file")
-CHAIN = (*HOME, "node", "chain_id")
+CHAIN = (*HOME, "node", "client", "chain_id")
 TX = (*CHAIN, "passphrase_file", "gas", "fee", "memo", "dry_run", "yes")
 _OPTIONS: dict[str, tuple[Any, Any]] = {
     "home": (HomeOption, None),
     "output": (OutputOption, TABLE),
     "node": (NodeOption, None),
+    "client": (ClientOption, None),
     "chain_id": (ChainIdOption, None),
     "passphrase_file": (PassphraseOption, None),
     "gas": (GasOption, None),
@@ -277,8 +284,13 @@ def make_context(options: dict[str, Any], *, default_home: Path | None = None) -
         home = DEVNET_HOME
     home = Path(home or DEFAULT_HOME).expanduser()
     devnet = read_devnet_file(home)
-    node = values.pop("node", None) or os.environ.get("DESCENT_NODE")
-    node = node or devnet.get("endpoints", {}).get("grpc") or DEFAULT_NODE
+    door = values.pop("client", None)
+    if door not in (None, COSMOS, SUBSTRATE):
+        raise UsageFailed(f"--client {door!r} is neither {COSMOS} nor {SUBSTRATE}")
+    is_substrate = door == SUBSTRATE
+    node = values.pop("node", None) or (None if is_substrate else os.environ.get("DESCENT_NODE"))
+    found = devnet.get("endpoints", {}).get("substrate" if is_substrate else "grpc")
+    node = node or found or (DEFAULT_SUBSTRATE_NODE if is_substrate else DEFAULT_NODE)
     chain_id = values.pop("chain_id", None) or devnet.get("chain_id")
     return Context(
         home=home,

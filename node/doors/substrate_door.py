@@ -26,6 +26,7 @@ from node.doors.rpc_door import stop_if_failed
 from node.doors.substrate.author import AuthorMethods
 from node.doors.substrate.blocks import Blocks
 from node.doors.substrate.chain_methods import ChainMethods
+from node.doors.substrate.cosmos import CosmosMethods
 from node.doors.substrate.metadata import Metadata
 from node.doors.substrate.rpc import (
     MAX_BODY_BYTES,
@@ -45,7 +46,7 @@ KEEP_ALIVE_S = 10
 logger = logging.getLogger(__name__)
 
 
-def build_dispatcher(view: NodeView, hub: Hub) -> Dispatcher:
+def build_dispatcher(view: NodeView, hub: Hub, moniker: str) -> Dispatcher:
     """Build every method over a node's view."""
     metadata = Metadata(view.chain)
     blocks = Blocks(view, view.chain, metadata)
@@ -53,15 +54,16 @@ def build_dispatcher(view: NodeView, hub: Hub) -> Dispatcher:
     state = StateMethods(blocks, hub, metadata)
     state.calls |= author.calls
     methods = ChainMethods(blocks, hub).list_methods() | state.list_methods()
-    return Dispatcher(methods | author.list_methods())
+    methods |= author.list_methods() | CosmosMethods(view, moniker).list_methods()
+    return Dispatcher(methods)
 
 
 class SubstrateApp:
     """The ASGI application over a node's view."""
 
-    def __init__(self, view: NodeView) -> None:
+    def __init__(self, view: NodeView, moniker: str) -> None:
         self.hub = Hub(view)
-        self.dispatcher = build_dispatcher(view, self.hub)
+        self.dispatcher = build_dispatcher(view, self.hub, moniker)
         self.num_failures = 0
 
     def build(self) -> Starlette:
@@ -138,7 +140,9 @@ class SubstrateApp:
             await socket.close(1013)
 
 
-async def serve(view: NodeView, host: str = "127.0.0.1", port: int = DEFAULT_PORT) -> None:
+async def serve(
+    view: NodeView, host: str = "127.0.0.1", port: int = DEFAULT_PORT, *, moniker: str = "descent"
+) -> None:
     """Serve until cancelled or told to stop by a signal.
 
     Args:
@@ -146,7 +150,7 @@ async def serve(view: NodeView, host: str = "127.0.0.1", port: int = DEFAULT_POR
         host, port: address to listen on.
     """
     config = uvicorn.Config(
-        SubstrateApp(view).build(),
+        SubstrateApp(view, moniker).build(),
         host=host,
         port=port,
         log_config=None,
@@ -171,7 +175,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     async def run(view: NodeView) -> None:
-        await serve(view, arguments.host, arguments.port)
+        await serve(view, arguments.host, arguments.port, moniker=arguments.moniker)
 
     run_door(arguments, run)
 

@@ -12,6 +12,7 @@
 | `chain_methods.py` | `ChainMethods`     | `chain_*`, `system_*`                                  |
 | `state_methods.py` | `StateMethods`     | `state_*`: storage, metadata, runtime calls            |
 | `author.py`        | `AuthorMethods`    | `author_*`, `payment_*`: submit, watch, fees           |
+| `cosmos.py`        | `CosmosMethods`    | `descent_query`: any method of the Cosmos door         |
 | `subscriptions.py` | `Session`, `Hub`   | what is told to clients after every block              |
 | `ss58.py`          |                    | text of addresses                                      |
 | `rpc.py`           | `Dispatcher`       | JSON-RPC as Substrate speaks it, without I/O           |
