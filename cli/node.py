@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.context import CHAIN, HOME, Context, command, new_group
-from cli.output import CommandFailed
+from cli.output import CommandFailed, VerificationFailed
 
 app = new_group("Run and inspect a node.")
 debug_app = new_group("Compare nodes.")
@@ -89,3 +89,40 @@ async def app_hash(
         # A header carries the state before its own block.
         found = await client.get_block(height + 1)
     return {"height": height, "app_hash": found.sdk_block.header.app_hash}
+
+
+@command(debug_app, "invariants", needs=HOME)
+def invariants(
+    context: Context,
+    height: Annotated[int, typer.Option("--height", min=0, help="0: newest.")] = 0,
+) -> Any:
+    """Check every invariant of the state in a node's folder, which --home names."""
+    from node.chain import build_chain
+    from node.runtime.context import BlockInfo
+    from node.runtime.context import Context as StateContext
+    from node.runtime.errors import InvariantBroken
+    from node.runtime.state import Overlay, VersionReader
+    from node.store.errors import StoreError
+    from node.store.state import StateStore
+
+    chain, rows = build_chain(), []
+    try:
+        with StateStore.open(context.home / "data" / "state", readonly=True) as store:
+            at = height or store.version
+            if not store.oldest_version <= at <= store.version:
+                kept = f"kept are {store.oldest_version} to {store.version}"
+                raise CommandFailed(f"there is no state of height {at}: {kept}")
+            reader = VersionReader(store, at)
+            block = chain.consensus.get_last_block(
+                StateContext(Overlay(reader), BlockInfo("", 0, 0))
+            )
+            for name, pallet in chain.runtime.pallets.items():
+                for check in pallet.list_invariants():
+                    check(StateContext(Overlay(reader), block))
+                    doc = (check.__doc__ or "").strip()
+                    rows.append({"pallet": name, "invariant": doc, "height": at})
+    except StoreError as error:
+        raise CommandFailed(str(error)) from error
+    except InvariantBroken as error:
+        raise VerificationFailed(str(error)) from error
+    return rows
