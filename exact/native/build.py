@@ -113,7 +113,14 @@ def _compute_key(compiler: tuple[str, ...], level: str) -> str:
     digest = hashlib.sha256()
     for name in SOURCES:
         digest.update(name.encode() + b"\0" + (FOLDER / name).read_bytes())
-    flags = [FLAGS, level, sorted(list_paths().items()), platform.machine(), platform.system()]
+    flags = [
+        compiler,
+        FLAGS,
+        level,
+        sorted(list_paths().items()),
+        platform.machine(),
+        platform.system(),
+    ]
     digest.update(repr(flags).encode())
     version = _run([*compiler, "--version"])
     digest.update(version.encode())

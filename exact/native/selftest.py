@@ -207,7 +207,8 @@ def _build_optimiser() -> Case:
 
 
 # ------------------------------------------------------------------------------------- answers
-def _build_program() -> Program:
+def build_bare_program() -> Program:
+    """A program without operations, for the plans of single ones."""
     return Program(ModelConfig(), OptimiserConfig(), 1, {}, (), ())
 
 
@@ -236,7 +237,7 @@ def find_wrong_answers(library: Library, path_name: str) -> list[str]:
     wrong = []
     for name, (ops, inputs, keep) in _get_cases().items():
         layout = {key: (str(array.dtype), array.shape) for key, array in inputs.items()}
-        plan = Plan(_build_program(), ops, layout, set(keep), set())
+        plan = Plan(build_bare_program(), ops, layout, set(keep), set())
         assert not plan.num_fallbacks, f"{name} is not computed by the library"
         if compute_digest(plan.run(context, arena, inputs)) != KNOWN_ANSWERS.get(name):
             wrong.append(name)
@@ -250,7 +251,7 @@ def compute_answers() -> dict[str, str]:
     answers = {}
     for name, (ops, inputs, keep) in _get_cases().items():
         backend, env = NumpyBackend(), dict(inputs)
-        backend._execute(_build_program(), ops, env, set(keep))
+        backend._execute(build_bare_program(), ops, env, set(keep))
         answers[name] = compute_digest({key: env[key] for key in keep})
     return answers
 
