@@ -92,6 +92,11 @@ def _is_open_product(items: OpList, index: int | None, reader: int) -> bool:
     return FUSED_END not in op.attributes and items.is_private(op.outputs[0], {reader})
 
 
+def _choose_place(items: OpList, writer: int, reader: int, other: str) -> int:
+    """Return where the fused operation goes: early, so that its operands can die, if it can."""
+    return writer if items.writer.get(other, -1) < writer else reader
+
+
 def _fuse_relu_grad(items: OpList, index: int, op: Op) -> None:
     if op.kind != "relu_square_grad":
         return
@@ -101,9 +106,8 @@ def _fuse_relu_grad(items: OpList, index: int, op: Op) -> None:
         return
     before = items.get(product)
     attributes = {**before.attributes, FUSED_END: END_RELU_GRAD}
-    items.replace(
-        [product, index], index, Op("matmul", (*before.inputs, x), op.outputs, attributes)
-    )
+    fused = Op("matmul", (*before.inputs, x), op.outputs, attributes)
+    items.replace([product, index], _choose_place(items, product, index, x), fused)
 
 
 def _fuse_add(items: OpList, index: int, op: Op) -> None:
@@ -117,7 +121,8 @@ def _fuse_add(items: OpList, index: int, op: Op) -> None:
             before = items.get(writer)
             attributes = {**before.attributes, FUSED_END: END_ADD}
             inputs = (*before.inputs, other)
-            items.replace([writer, index], index, Op(kind, inputs, op.outputs, attributes))
+            fused = Op(kind, inputs, op.outputs, attributes)
+            items.replace([writer, index], _choose_place(items, writer, index, other), fused)
             return
 
 

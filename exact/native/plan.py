@@ -4,7 +4,6 @@ memory. A step is then one call of the library.
 Operations the library does not have are computed by the definition, between calls.
 """
 
-import bisect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -123,19 +122,20 @@ class Plan:
 
     def _place(self) -> int:
         """Give every tensor an offset, or the memory of an input of its operation."""
-        holes = _Holes()
-        for step in self._steps:
+        lifetimes: dict[str, tuple[int, int]] = {}
+        for index, step in enumerate(self._steps):
             taken: set[str] = set()
-            for output in step.op.outputs:
-                if not output:
-                    continue
+            for output in filter(None, step.op.outputs):
                 if not self._overwrite(step, output, taken) and output not in self._keep:
-                    self._offsets[output] = holes.take(self._count_bytes(output))
+                    self._offsets[output] = 0
+                    lifetimes[output] = (index, len(self._steps))
             for name in step.dead:
                 owner = self._resolve(name)
                 if name not in self._passed_on and owner in self._offsets:
-                    holes.give(self._offsets[owner], self._count_bytes(owner))
-        return holes.end
+                    lifetimes[owner] = (lifetimes[owner][0], index)
+        sizes = {name: self._count_bytes(name) for name in lifetimes}
+        self._offsets, end = place_tensors(lifetimes, sizes)
+        return end
 
     def _overwrite(self, step: _Step, output: str, taken: set[str]) -> bool:
         overwrites = step.instruction.overwrites if step.instruction else []
@@ -299,35 +299,38 @@ class Arena:
         return self._memory[start:]
 
 
-class _Holes:
-    """First-fit places in a block of memory that grows at its end."""
+def place_tensors(
+    lifetimes: Mapping[str, tuple[int, int]], sizes: Mapping[str, int]
+) -> tuple[dict[str, int], int]:
+    """Give tensors places in one block such that none that live at the same time overlap.
 
-    def __init__(self) -> None:
-        self.end = 0
-        self._holes: list[tuple[int, int]] = []
+    The largest comes first, among equals the longest living; each takes the lowest place that is
+    free for its whole life.
 
-    def take(self, size: int) -> int:
-        for index, (offset, length) in enumerate(self._holes):
-            if length >= size:
-                if length == size:
-                    del self._holes[index]
-                else:
-                    self._holes[index] = (offset + size, length - size)
-                return offset
-        if self._holes and sum(self._holes[-1]) == self.end:
-            offset = self._holes.pop()[0]
-        else:
-            offset = self.end
-        self.end = offset + size
-        return offset
+    Args:
+        lifetimes: name -> (first, last) step, both included.
+        sizes: name -> bytes.
 
-    def give(self, offset: int, size: int) -> None:
-        if not size:
-            return
-        index = bisect.bisect(self._holes, (offset, size))
-        self._holes.insert(index, (offset, size))
-        for left in (index, index - 1):
-            if 0 <= left < len(self._holes) - 1:
-                (begin, length), (after, more) = self._holes[left : left + 2]
-                if begin + length == after:
-                    self._holes[left : left + 2] = [(begin, length + more)]
+    Returns:
+        (name -> offset, bytes of the block).
+    """
+    order = sorted(
+        lifetimes, key=lambda n: (-sizes[n], lifetimes[n][0] - lifetimes[n][1], lifetimes[n][0])
+    )
+    count = len(order)
+    begins, ends = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    firsts, lasts = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    offsets: dict[str, int] = {}
+    for index, name in enumerate(order):
+        first, last = lifetimes[name]
+        meets = (firsts[:index] <= last) & (lasts[:index] >= first)
+        taken = np.flatnonzero(meets)
+        taken = taken[np.argsort(begins[taken], kind="stable")]
+        # Where the places up to each one end: a gap is wide enough, or the end is taken.
+        reached = np.maximum.accumulate(np.concatenate([[0], ends[taken]]))
+        gaps = np.flatnonzero(begins[taken] - reached[:-1] >= sizes[name])
+        offset = int(reached[gaps[0]] if gaps.size else reached[-1])
+        begins[index], ends[index] = offset, offset + sizes[name]
+        firsts[index], lasts[index] = first, last
+        offsets[name] = offset
+    return offsets, int(ends.max()) if count else 0

@@ -4,12 +4,16 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from exact.backends.base import Backend
 from exact.backends.native_backend import NativeBackend
+from exact.config import ModelConfig
 from exact.families import build_program
 from exact.native.fuse import fuse
-from exact.program import LOSSES, NEXT_SUFFIX, Op, Program
+from exact.native.plan import Plan, place_tensors
+from exact.program import LOSSES, NEXT_SUFFIX, TARGETS, TOKENS, Op, Program
 from exact.state import interval_root
 from tests.exact.helpers import CASES, PLAIN, build_case
 from tests.exact.native.conftest import PATHS, Open
@@ -74,6 +78,45 @@ def test_memory_of_the_living_is_never_shared(name: str, open_path: Open) -> Non
     first = interval_root(native.train_interval(program, state, batches))
     native._arena.get(1).fill(0xFF)
     assert interval_root(native.train_interval(program, state, batches)) == first
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 12), st.integers(0, 50)), max_size=40))
+def test_places_of_the_living_do_not_overlap(tensors: list[tuple[int, int, int]]) -> None:
+    names = [str(i) for i in range(len(tensors))]
+    lifetimes = {
+        n: (first, first + length) for n, (first, length, _) in zip(names, tensors, strict=True)
+    }
+    sizes = {n: size * 64 for n, (_, _, size) in zip(names, tensors, strict=True)}
+    offsets, end = place_tensors(lifetimes, sizes)
+    for index, a in enumerate(names):
+        assert offsets[a] + sizes[a] <= end
+        for b in names[:index]:
+            if lifetimes[a][0] <= lifetimes[b][1] and lifetimes[b][0] <= lifetimes[a][1]:
+                apart = offsets[a] + sizes[a] <= offsets[b] or offsets[b] + sizes[b] <= offsets[a]
+                assert apart or not sizes[a] or not sizes[b]
+    most = max(
+        (
+            sum(sizes[n] for n in names if lifetimes[n][0] <= t <= lifetimes[n][1])
+            for t in range(43)
+        ),
+        default=0,
+    )
+    assert most <= end <= sum(sizes.values())
+
+
+def test_parts_need_little_memory() -> None:
+    """Sixteen parts with recomputation: the gradients, and one layer of one part."""
+    model = ModelConfig(context_length=64, d_model=64, num_layers=4)
+    program = build_program(model, PLAIN, 16, num_parts=16, recompute=True)
+    layout = {
+        name: ({"F32": "float32", "I64": "int64"}[dtype], shape)
+        for name, (dtype, shape) in program.state_layout.items()
+    }
+    layout[TOKENS] = layout[TARGETS] = ("int64", (16, 64))
+    keep = {name + NEXT_SUFFIX for name in program.state_layout} | {LOSSES}
+    plan = Plan(program, program.step_ops, layout, keep, set(program.state_layout))
+    gradients = sum(int(np.prod(shape)) * 4 for shape in program.param_shapes.values())
+    assert plan.arena_bytes < 1.5 * gradients
 
 
 def test_an_arena_is_smaller_than_all_tensors(open_path: Open) -> None:
