@@ -1,6 +1,7 @@
 """Does exact training learn as well as ordinary fp32 training? Paired seeds, with controls.
 
-    python -m bench.parity [--sizes small medium] [--seeds 8] [--max-seconds 0] [--report-only]
+    python -m bench.parity [--sizes small medium] [--seeds 8] [--device cpu]
+                           [--max-seconds 0] [--report-only]
 
 Every seed gives first weights and an order of the text, the same for all recipes:
 
@@ -141,8 +142,9 @@ def make_first_weights(study: Study, seed: int, is_nudged: bool) -> State:
 class Trainer:
     """Trains one recipe at a time and says how far it is."""
 
-    def __init__(self, dataset: Dataset, backend: Backend):
+    def __init__(self, dataset: Dataset, backend: Backend, device: str):
         self._dataset = dataset
+        self._device = device
         self._backend = backend
         self._compute_total: Callable[[np.ndarray], float] = lambda tokens: float("nan")
 
@@ -173,14 +175,15 @@ class Trainer:
     def _train_ordinary(
         self, model: ModelConfig, study: Study, params: State, batches: np.ndarray
     ) -> Iterator[list[float]]:
-        gpt = OrdinaryGpt(model, params)
-        steps = iterate_steps(gpt, study.optimiser, torch.from_numpy(batches))
+        gpt = OrdinaryGpt(model, params, device=self._device)
+        tokens = torch.from_numpy(batches).to(self._device)
+        steps = iterate_steps(gpt, study.optimiser, tokens)
         while chunk := list(itertools.islice(steps, CURVE_STEPS)):
             yield [float(loss) for loss in chunk]
 
         def evaluate(tokens: np.ndarray) -> float:
             with torch.no_grad():
-                parts = torch.from_numpy(tokens).split(16)
+                parts = torch.from_numpy(tokens).to(self._device).split(16)
                 return sum(float(gpt.compute_losses(part).double().sum()) for part in parts)
 
         self._compute_total = evaluate
@@ -239,8 +242,10 @@ def list_jobs(sizes: list[str], num_seeds: int, recipes: list[str]) -> list[tupl
     return [(s, r, seed) for seed in range(num_seeds) for s in sizes for r in recipes]
 
 
-def load_fastest() -> Backend:
-    """Load the native backend, or torch where it cannot be built."""
+def load_fastest(device: str) -> Backend:
+    """Load the native backend, or torch where it cannot be built or another device is wanted."""
+    if device != "cpu":
+        return load_backend("torch", device)
     try:
         return load_backend("native")
     except UnfaithfulDevice as error:
@@ -249,14 +254,18 @@ def load_fastest() -> Backend:
 
 
 def run_jobs(
-    results: dict[str, Any], path: Path, jobs: list[tuple[str, str, int]], max_seconds: float
+    results: dict[str, Any],
+    path: Path,
+    jobs: list[tuple[str, str, int]],
+    max_seconds: float,
+    device: str = "cpu",
 ) -> None:
     """Run what is not finished, until the time is up."""
     todo = [job for job in jobs if get_key(STUDIES[job[0]], *job) not in results["runs"]]
     started, longest = time.monotonic(), 0.0
     with tempfile.TemporaryDirectory() as folder:
         dataset = build_dataset(collect_stdlib_files(), Path(folder))
-        trainer = Trainer(dataset, load_fastest())
+        trainer = Trainer(dataset, load_fastest(device), device)
         for index, (size, recipe, seed) in enumerate(todo):
             spent = time.monotonic() - started
             if max_seconds and spent + longest > max_seconds:
@@ -279,6 +288,7 @@ def main() -> None:
     parser.add_argument("--recipes", nargs="+", choices=list(RECIPES), default=list(RECIPES))
     parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu", help="of both sides, for example cuda")
     parser.add_argument("--max-seconds", type=float, default=0.0, help="0 = until all is done")
     parser.add_argument("--results", type=Path, default=DOCS / "parity.json")
     parser.add_argument("--report-only", action="store_true")
@@ -287,7 +297,7 @@ def main() -> None:
     results = read_results(options.results)
     jobs = list_jobs(options.sizes, options.seeds, options.recipes)
     if not options.report_only:
-        run_jobs(results, options.results, jobs, options.max_seconds)
+        run_jobs(results, options.results, jobs, options.max_seconds, options.device)
     studies = {size: study for size, study in STUDIES.items() if size in options.sizes}
     print(json.dumps(write_report(results, studies, get_key, options.results), indent=1))
 

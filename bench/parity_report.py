@@ -179,12 +179,7 @@ def write_page(table: Mapping[str, Any], machines: Mapping[str, Any], path: Path
             "|---|---|---|---|---|---|",
         ]
         for recipe, found in entry["recipes"].items():
-            low, high = found.get("interval_percent", (float("nan"),) * 2)
-            lines.append(
-                f"| {recipe} | {MEANING[recipe]} | {found['pairs']} | "
-                f"{found['mean_percent']:+.3f} % | {low:+.3f} .. {high:+.3f} % | "
-                f"{found['verdict']} |"
-            )
+            lines.append(f"| {recipe} | {MEANING[recipe]} | {_describe(found)} |")
         lines += ["", "| seed | " + " | ".join(entry["recipes"]) + " |"]
         lines.append("|---|" + "---|" * len(entry["recipes"]))
         seeds = sorted(
@@ -200,6 +195,16 @@ def write_page(table: Mapping[str, Any], machines: Mapping[str, Any], path: Path
             lines.append(f"| {seed} | " + " | ".join(cells) + " |")
         lines.append("")
     path.write_text("\n".join(lines))
+
+
+def _describe(found: Mapping[str, Any]) -> str:
+    """Return pairs, mean, interval and verdict as cells."""
+    mean = f"{found['mean_percent']:+.3f} %" if found["pairs"] else ""
+    interval = ""
+    if "interval_percent" in found:
+        low, high = found["interval_percent"]
+        interval = f"{low:+.3f} .. {high:+.3f} %"
+    return f"{found['pairs']} | {mean} | {interval} | {found['verdict']}"
 
 
 def write_report(
