@@ -141,7 +141,7 @@ def test_simulate_empty(caller: Caller) -> None:
 
 def test_unknown_services_and_methods(caller: Caller) -> None:
     for path in (
-        "/cosmos.gov.v1beta1.Query/Proposals",
+        "/cosmos.nft.v1beta1.Query/NFTs",
         "/cosmwasm.wasm.v1.Query/Codes",
         "/cosmos.bank.v1beta1.Query/Nothing",
         "/cosmos.staking.v1beta1.Query/HistoricalInfo",

@@ -3,6 +3,7 @@
 | file         | holds                                                          |
 |--------------|----------------------------------------------------------------|
 | `pallet.py`  | `GovPallet`: proposals, deposits, votes, decisions             |
+| `legacy.py`  | `LegacyGov`: the same for clients of `v1beta1`                 |
 | `queries.py` | `GovQueries`: what can be asked                                |
 | `tally.py`   | pure arithmetic of a tally                                     |
 | `types.py`   | schema, parameters, events                                     |

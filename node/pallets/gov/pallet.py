@@ -34,7 +34,9 @@ from node.pallets.gov.errors import (
     VoteInvalid,
     VotingPeriodEnded,
 )
-from node.pallets.gov.queries import VOTING, GovQueries
+from node.pallets.gov.legacy import SERVICE as LEGACY_SERVICE
+from node.pallets.gov.legacy import LegacyGov
+from node.pallets.gov.queries import VOTING
 from node.pallets.gov.tally import OPTIONS, Outcome, build_result, decide
 from node.pallets.gov.types import (
     GOV_EVENTS,
@@ -81,7 +83,7 @@ class GovBank(BalancesTransfer, BalancesBurn, Protocol):
     """What gov needs of the bank."""
 
 
-class GovPallet(GovQueries):
+class GovPallet(LegacyGov):
     """The gov pallet.
 
     Args:
@@ -92,7 +94,7 @@ class GovPallet(GovQueries):
     name = "gov"
     index = 23
     schema = GovSchema
-    query_services = (query_pb2.DESCRIPTOR.services_by_name["Query"],)
+    query_services = (query_pb2.DESCRIPTOR.services_by_name["Query"], LEGACY_SERVICE)
     params_messages = (tx_pb2.MsgUpdateParams, tx_pb2.MsgUpdateParamsResponse)
     errors = GOV_ERRORS
     events = GOV_EVENTS

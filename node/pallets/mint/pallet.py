@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from cosmos.mint.v1beta1 import query_pb2 as wallet_pb2
+
 from node.pallets.bank.types import BalancesMint
 from node.pallets.mint.errors import EmissionExhausted
 from node.pallets.mint.types import EmissionIssued, MintParams
@@ -26,6 +28,10 @@ from node.runtime.storage import GenesisDataError, Item, Schema
 from proto.descent.mint.v1 import mint_pb2
 from scoring.emission import compute_block_emission, compute_num_halvings
 from scoring.fixed_point import PPM
+
+WALLET_SERVICE = wallet_pb2.DESCRIPTOR.services_by_name["Query"]
+BLOCKS_PER_YEAR = 31_557_600
+"""Nominal, a block a second: what wallets show as yearly is a guide only."""
 
 
 class MintSchema(Schema):
@@ -45,7 +51,7 @@ class MintPallet(Pallet[MintSchema]):
     name = "mint"
     index = 13
     schema = MintSchema
-    query_services = (mint_pb2.DESCRIPTOR.services_by_name["Query"],)
+    query_services = (mint_pb2.DESCRIPTOR.services_by_name["Query"], WALLET_SERVICE)
     params_messages = (mint_pb2.MsgUpdateParams, mint_pb2.MsgUpdateParamsResponse)
     errors = (EmissionExhausted,)
     events = (EmissionIssued,)
@@ -120,6 +126,20 @@ class MintPallet(Pallet[MintSchema]):
             consensus_emission_udsc=self.get_consensus_emission(ctx),
             num_halvings=compute_num_halvings(issued, cap) if issued < cap else 0,
         )
+
+    @query("Inflation", WALLET_SERVICE.full_name)
+    def query_inflation(self, ctx: Context, request: Any) -> Any:
+        """Answer a year's consensus emission by supply, as digits of the scaled integer."""
+        supply = self._bank.get_supply(ctx)
+        yearly = self.get_consensus_emission(ctx) * BLOCKS_PER_YEAR
+        scaled = yearly * 10**18 // supply if supply else 0
+        return wallet_pb2.QueryInflationResponse(inflation=str(scaled).encode())
+
+    @query("AnnualProvisions", WALLET_SERVICE.full_name)
+    def query_annual_provisions(self, ctx: Context, request: Any) -> Any:
+        """Answer a year's consensus emission, as digits of the scaled integer."""
+        yearly = self.get_consensus_emission(ctx) * BLOCKS_PER_YEAR * 10**18
+        return wallet_pb2.QueryAnnualProvisionsResponse(annual_provisions=str(yearly).encode())
 
     # Genesis and invariants
 
