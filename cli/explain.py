@@ -190,6 +190,7 @@ async def _recompute(
     from miner.errors import ParticipantError
     from validator.recompute import recompute_gains
 
+    _keep_logs_off_stdout()
     folder = context.home.resolve() / "data"
     try:
         gains = await recompute_gains(client, run_id, round_index, verdict.uid, folder, dataset)
@@ -208,3 +209,16 @@ async def _recompute(
         "assigned_gain_nanonats": assigned,
         "result": "the same bits",
     }
+
+
+def _keep_logs_off_stdout() -> None:
+    """Let what a participant would log go to stderr, and only if something is wrong."""
+    import logging
+    import sys
+
+    import structlog
+
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )

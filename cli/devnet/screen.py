@@ -56,7 +56,8 @@ def describe_round(view: DevnetView) -> str:
         return text + "settled, the next one starts"
     if view.phase == "settling" or view.run_status == "completed":
         return text + view.phase
-    return text + f"{view.phase}, {view.blocks_left} blocks left"
+    blocks = "1 block" if view.blocks_left == 1 else f"{view.blocks_left} blocks"
+    return text + f"{view.phase}, {blocks} left"
 
 
 def draw_sparkline(values: Sequence[float]) -> str:

@@ -140,3 +140,19 @@ def test_home__environment(
     assert run(["keys", "add", "a", "--keyring-backend", "test"]) == 0
     assert os.listdir(tmp_path / "keys") == ["a.json"]
     capsys.readouterr()
+
+
+def test_explain_keeps_logs_off_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    import structlog
+
+    from cli import explain
+
+    explain._keep_logs_off_stdout()
+    log = structlog.get_logger()
+    log.info("checkpoint_fetched")
+    log.warning("stored_state_refused")
+    structlog.reset_defaults()
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "stored_state_refused" in err
+    assert "checkpoint_fetched" not in err
