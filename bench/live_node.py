@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +40,7 @@ class LiveNode:
     process: subprocess.Popen[bytes]
     grpc: str
     rpc: str
+    substrate: str
     home: Path
 
     def measure_memory(self) -> dict[str, float]:
@@ -82,18 +83,26 @@ def read_anonymous(pid: int) -> float:
 
 
 @contextmanager
-def start_node(port_offset: int, block_interval_ms: int) -> Iterator[LiveNode]:
-    """Start a devnet's node with its doors; stop it at the end."""
+def start_node(
+    port_offset: int, block_interval_ms: int, prepare: Callable[[Path], None] | None = None
+) -> Iterator[LiveNode]:
+    """Start a devnet's node with its doors; stop it at the end.
+
+    Args:
+        prepare: changes the home before the node starts.
+    """
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "node"
         init_devnet_home(home, time_ns=time.time_ns(), onion_seed=secrets.token_bytes(32))
+        if prepare is not None:
+            prepare(home)
         command = [
             *(sys.executable, "-m", "node.process", "--home", str(home)),
             *("--port-offset", str(port_offset), "--block-interval-ms", str(block_interval_ms)),
         ]
         process = subprocess.Popen(command, stdout=sys.stderr, stderr=sys.stderr)
-        grpc_port, rpc_port = (door.port for door in list_doors(port_offset))
-        node = LiveNode(process, f"127.0.0.1:{grpc_port}", f"127.0.0.1:{rpc_port}", home)
+        addresses = [f"127.0.0.1:{door.port}" for door in list_doors(port_offset)]
+        node = LiveNode(process, *addresses, home)
         try:
             with connect(node) as client:
                 client.wait_height(2)
