@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from exact import codec, state
-from exact.backends import load_backend
+from exact.backends import AUTO, load_backend
 from exact.config import ModelConfig, OptimiserConfig
 from exact.data import corpus, sampling
 from exact.families import build_program, fresh_optimiser, init_params
@@ -55,7 +55,7 @@ class Net:
         self.length = model.context_length
         optimiser = OptimiserConfig(warmup_steps=10, gradient_clip=1.0)
         self.program = build_program(model, optimiser, BATCH_SIZE)
-        self.backend = load_backend("torch")
+        self.backend = load_backend(AUTO)
         self.theta = init_params(model, 0)
         self.carried = {uid: fresh_optimiser(self.theta) for uid in range(num_miners)}
         self.seen: list[screen.ScreenedPayload] = []

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from exact import codec, state
-from exact.backends import load_backend
+from exact.backends import AUTO, load_backend
 from exact.data.sampling import gather, heldout_draw
 from exact.state import State
 from miner.dataset import build_local_dataset
@@ -51,7 +51,7 @@ def make_setup(folder: Path, overrides: dict[str, int]) -> RunSetup:
     spec = default_devnet_spec(datasets_dir=folder, overrides=sections)
     dataset = build_local_dataset(folder, None)
     run = runs_pb2.Run(id=1, spec=spec.SerializeToString(deterministic=True))
-    return RunSetup.create(run, dataset, load_backend("torch"))
+    return RunSetup.create(run, dataset, load_backend(AUTO))
 
 
 def beacon(round_index: int) -> bytes:

@@ -4,6 +4,7 @@ A program's list is fused and planned once (`exact/native/plan.py`); a step is t
 instruction-set path is used is decided at load by `exact/native/paths.py`.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -61,7 +62,8 @@ class NativeBackend(Backend):
     def get_context(self) -> Context:
         """Return the context with the number of threads that is wanted now."""
         num_threads = self._num_threads or choose_num_threads()
-        if self._context is None or self._context.num_threads != num_threads:
+        known = self._context and (self._context.num_threads, self._context.process_id)
+        if self._context is None or known != (num_threads, os.getpid()):
             self._context = Context(self.choice.library, self.choice.path_name, num_threads)
         return self._context
 

@@ -142,6 +142,7 @@ class Context:
         """Start the threads."""
         self.num_threads = num_threads
         self.path_name = path_name
+        self.process_id = os.getpid()
         self._library = library
         self._handle = library.create_context(path_name, num_threads)
 
@@ -168,7 +169,8 @@ class Context:
 
     def __del__(self) -> None:
         handle, self._handle = getattr(self, "_handle", 0), 0
-        if handle:
+        # In a forked child the threads that would have to stop are not there.
+        if handle and self.process_id == os.getpid():
             self._library.destroy_context(handle)
 
 

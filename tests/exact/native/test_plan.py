@@ -1,5 +1,6 @@
 """What a plan fuses and what it leaves, and that memory is shared only by what never meets."""
 
+import os
 from collections import Counter
 
 import numpy as np
@@ -141,3 +142,15 @@ def test_the_callers_state_is_not_changed(open_path: Open) -> None:
     kept = interval_root(result)
     native.train_interval(program, result, batches)
     assert interval_root(result) == kept
+
+
+def test_a_forked_child_makes_its_own_threads() -> None:
+    program, state, batches = build_case(*CASES["untied-clipped"], num_steps=1)
+    native = NativeBackend(PATHS[0], 2)
+    wanted = interval_root(native.train_interval(program, state, batches))
+    child = os.fork()
+    if child == 0:
+        result = interval_root(native.train_interval(program, state, batches))
+        os._exit(0 if result == wanted else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert interval_root(native.train_interval(program, state, batches)) == wanted
