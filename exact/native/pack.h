@@ -138,6 +138,29 @@ INLINE void store_int8(int8_t *p, vi q) {
 #endif
 }
 
+#if defined(PATH_AVX2)
+INLINE void transpose_eight(const int32_t *rows, int64_t stride, int32_t *words) {
+    __m256i t[8], u[8];
+    for (int i = 0; i < 8; i++) t[i] = _mm256_loadu_si256((const __m256i *)(rows + i * stride));
+    for (int i = 0; i < 8; i += 2) {
+        u[i] = _mm256_unpacklo_epi32(t[i], t[i + 1]);
+        u[i + 1] = _mm256_unpackhi_epi32(t[i], t[i + 1]);
+    }
+    for (int i = 0; i < 8; i += 4) {
+        t[i] = _mm256_unpacklo_epi64(u[i], u[i + 2]);
+        t[i + 1] = _mm256_unpackhi_epi64(u[i], u[i + 2]);
+        t[i + 2] = _mm256_unpacklo_epi64(u[i + 1], u[i + 3]);
+        t[i + 3] = _mm256_unpackhi_epi64(u[i + 1], u[i + 3]);
+    }
+    for (int i = 0; i < 4; i++) {
+        __m256i low = _mm256_permute2x128_si256(t[i], t[i + 4], 0x20);
+        __m256i high = _mm256_permute2x128_si256(t[i], t[i + 4], 0x31);
+        _mm256_storeu_si256((__m256i *)(words + i * PANEL), low);
+        _mm256_storeu_si256((__m256i *)(words + (i + 4) * PANEL), high);
+    }
+}
+#endif
+
 /* Write words[p][r] = rows[r][p] for 16 rows and 16 words. */
 INLINE void transpose_words(const int32_t *rows, int64_t stride, int32_t *words) {
 #if defined(PATH_AVX512)
@@ -163,6 +186,10 @@ INLINE void transpose_words(const int32_t *rows, int64_t stride, int32_t *words)
         _mm512_store_si512(words + (i + 4) * 16, _mm512_shuffle_i32x4(c, d, 0x88));
         _mm512_store_si512(words + (i + 12) * 16, _mm512_shuffle_i32x4(c, d, 0xdd));
     }
+#elif defined(PATH_AVX2)
+    for (int p = 0; p < 16; p += 8)
+        for (int r = 0; r < 16; r += 8)
+            transpose_eight(rows + r * stride + p, stride, words + p * PANEL + r);
 #else
     for (int p = 0; p < 16; p++)
         for (int r = 0; r < 16; r++) words[p * 16 + r] = rows[r * stride + p];
