@@ -30,6 +30,8 @@ CHAIN_ID = "descent-test-1"
 GENESIS_SECONDS = 1_700_000_000
 DEFAULT_GAS = 200_000
 PROPOSER = b"\x01" * 20
+INVARIANT_BLOCKS = 10
+"""Every so many blocks the invariants of all pallets are checked."""
 
 
 class Key:
@@ -211,7 +213,13 @@ class ChainDriver:
         if commit:
             self._extension = extension
             self.app.commit(abci.RequestCommit())
+            if height % INVARIANT_BLOCKS == 0:
+                self.check_invariants()
         return response
+
+    def check_invariants(self) -> None:
+        """Check every invariant of the committed state."""
+        self.chain.runtime.check_invariants(Context(Overlay(self.store), self.app.last_block))
 
     def deliver(self, tx: bytes) -> Any:
         """Make a block of one transaction; returns its result."""
