@@ -28,6 +28,7 @@ INIT_FIELD = "init"  # folder of first weights, not part of the specification
 DIRECTORY_FIELD = "directory"  # of [data]; where the text is, not part of the specification
 _COMPUTED = ("dataset_root", "num_train_bytes", "num_heldout_bytes")
 _UINT_LIMITS = {FieldDescriptor.TYPE_UINT32: 2**32, FieldDescriptor.TYPE_UINT64: 2**64}
+INIT_BYTES_PER_PARAM = 8  # the weights, and as much again while they are made
 
 
 class InvalidSpec(CommandFailed):
@@ -204,7 +205,7 @@ def compute_initial_root(spec: runs_pb2.RunSpec) -> bytes:
     """Return the root of the first checkpoint: the parent's, or of weights made from the seed.
 
     Raises:
-        InvalidModel: the model is out of bounds.
+        InvalidModel: the model is out of bounds, or too large for a chain or for this machine.
     """
     if spec.HasField("parent"):
         return bytes(spec.parent.root)
@@ -212,7 +213,28 @@ def compute_initial_root(spec: runs_pb2.RunSpec) -> bytes:
     from exact.families import init_params
     from exact.state import checkpoint_root
 
-    return checkpoint_root(init_params(ModelConfig.from_spec(spec), spec.init_seed))
+    config = ModelConfig.from_spec(spec)
+    _ensure_fits(spec)
+    return checkpoint_root(init_params(config, spec.init_seed))
+
+
+def _ensure_fits(spec: runs_pb2.RunSpec) -> None:
+    """Refuse a model before its weights are made: a chain would do so only after."""
+    import psutil
+
+    from exact.errors import InvalidModel
+    from node.pallets.runs.spec import compute_num_model_params
+    from node.pallets.runs.types import RunsParams
+
+    num_params, limit = compute_num_model_params(spec.model), RunsParams().max_model_params
+    if num_params > limit:
+        raise InvalidModel(f"the model has {num_params} parameters, the limit is {limit}")
+    needed, free = INIT_BYTES_PER_PARAM * num_params, psutil.virtual_memory().available
+    if needed > free:
+        raise InvalidModel(
+            f"the first weights of {num_params} parameters need {needed >> 20} MiB of memory, "
+            f"{free >> 20} MiB are free here"
+        )
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

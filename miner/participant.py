@@ -6,7 +6,7 @@ before registration, so a run that waits for its participants starts when they c
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,6 +77,9 @@ async def open_seat(
 ) -> AsyncIterator[Seat]:
     """Prepare, register if need be, serve blobs while the context is open.
 
+    One that has its seat already serves at once what it has: while it was down, it may have been
+    asked for the work of the round in judgement.
+
     Raises:
         DatasetUnavailable: the run's dataset is neither here nor at a peer.
         UnfaithfulDevice: this machine does not compute the golden bits.
@@ -86,27 +89,37 @@ async def open_seat(
         asyncio.to_thread(load_faithful_backend, settings.backend, device=settings.device)
     )
     run = await wait_for_run(client, settings.run_id)
-    backend = await loading
-    log.info("computes", backend=backend.description)
     store = ParticipantStore(settings.home / f"run-{settings.run_id}")
     blobs = BlobClient(store.blobs)
-    members = await client.get_participants(settings.run_id)
-    dataset = await obtain_dataset(
-        runs_pb2.RunSpec.FromString(run.spec).data.dataset_root,
-        settings.data_dir,
-        settings.dataset_dir,
-        blobs,
-        [member.endpoint for member in members if member.endpoint],
-    )
-    setup = RunSetup.create(run, dataset, backend)
-    adopt_weights(setup, store, settings.data_dir)
-    uid = await _register(client, key, settings)
-    endpoint = f"{settings.host}:{settings.port or FIRST_PORT + settings.port_offset + uid}"
-    follower = RunFollower(client, setup, store, blobs, own_uid=uid)
-    async with BlobServer([store.blobs, DatasetSource(dataset)], endpoint):
-        await _announce(client, key, settings.run_id, endpoint)
-        log.info("ready", run=settings.run_id, uid=uid, endpoint=endpoint)
-        yield Seat(follower, uid)
+    async with AsyncExitStack() as stack:
+        uid = await _find_seat(client, key, settings)
+        server = None
+        if uid is not None:
+            server = await stack.enter_async_context(_make_server(store, settings, uid))
+        members = await client.get_participants(settings.run_id)
+        backend = await loading
+        log.info("computes", backend=backend.description)
+        dataset = await obtain_dataset(
+            runs_pb2.RunSpec.FromString(run.spec).data.dataset_root,
+            settings.data_dir,
+            settings.dataset_dir,
+            blobs,
+            [member.endpoint for member in members if member.endpoint],
+        )
+        setup = RunSetup.create(run, dataset, backend)
+        adopt_weights(setup, store, settings.data_dir)
+        if uid is None or server is None:
+            uid = await _register(client, key, settings)
+            server = await stack.enter_async_context(_make_server(store, settings, uid))
+        server.servicer.add_source(DatasetSource(dataset))
+        await _announce(client, key, settings.run_id, server.listen)
+        log.info("ready", run=settings.run_id, uid=uid, endpoint=server.listen)
+        yield Seat(RunFollower(client, setup, store, blobs, own_uid=uid), uid)
+
+
+def _make_server(store: ParticipantStore, settings: ParticipantSettings, uid: int) -> BlobServer:
+    port = settings.port or FIRST_PORT + settings.port_offset + uid
+    return BlobServer([store.blobs], f"{settings.host}:{port}")
 
 
 def adopt_weights(setup: RunSetup, store: ParticipantStore, data_dir: Path) -> None:
@@ -131,25 +144,30 @@ async def wait_for_run(client: ChainClient, run_id: int) -> runs_pb2.Run:
             await asyncio.sleep(POLL_SECONDS)
 
 
-async def _register(client: ChainClient, key: Key, settings: ParticipantSettings) -> int:
-    """Return this key's uid, buying a seat if it has none."""
+async def _find_seat(client: ChainClient, key: Key, settings: ParticipantSettings) -> int | None:
+    """Return this key's uid, None if it has no seat yet."""
     try:
-        member = await client.get_participant(settings.run_id, hotkey=key.address)
+        return (await client.get_participant(settings.run_id, hotkey=key.address)).uid
     except NotFound:
-        await client.submit(
-            key,
-            [
-                runs_pb2.MsgRegister(
-                    coldkey=key.address,
-                    run_id=settings.run_id,
-                    role=settings.role,
-                    hotkey=key.address,
-                    max_burn_udsc=settings.max_burn_udsc,
-                )
-            ],
-        )
-        member = await client.get_participant(settings.run_id, hotkey=key.address)
-        log.info("registered", run=settings.run_id, uid=member.uid)
+        return None
+
+
+async def _register(client: ChainClient, key: Key, settings: ParticipantSettings) -> int:
+    """Buy a seat; return its uid."""
+    await client.submit(
+        key,
+        [
+            runs_pb2.MsgRegister(
+                coldkey=key.address,
+                run_id=settings.run_id,
+                role=settings.role,
+                hotkey=key.address,
+                max_burn_udsc=settings.max_burn_udsc,
+            )
+        ],
+    )
+    member = await client.get_participant(settings.run_id, hotkey=key.address)
+    log.info("registered", run=settings.run_id, uid=member.uid)
     return member.uid
 
 

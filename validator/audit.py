@@ -10,22 +10,27 @@ payload hash. An audit asks the miner for what lies behind them and checks, in t
 4. the final state and the carried feedback compress to exactly the committed payload, and the
    optimiser carried out has the committed root.
 
-What a miner does not serve, it has not done: refusal is a mismatch.
+What a miner does not serve, it has not done: refusal is a mismatch. One that cannot be reached is
+asked again as long as there is time, so that a restart costs it nothing.
 """
 
 import asyncio
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from chain_client.blob.address import KIND_STATE, KIND_TRACE
 from chain_client.blob.client import FetchLimits
-from chain_client.blob.errors import BlobError
+from chain_client.blob.errors import BlobError, BlobUnavailable
 from exact import codec, state
 from exact.errors import ExactError
 from exact.state import State
 from miner.follower import RunFollower
 from miner.work import derive_payload, get_batches, replay_interval
 from proto.descent.rounds.v1 import rounds_pb2
+
+RETRY_SECONDS = 0.5
+MIN_FETCH_SECONDS = 1.0
 
 
 @dataclass
@@ -63,12 +68,20 @@ class Auditor:
     Args:
         follower: of the run.
         fetch_seconds: deadline for one state.
+        get_seconds_left: round -> time for its audits; none is left without it, so a miner that
+            cannot be reached is not asked again.
     """
 
-    def __init__(self, follower: RunFollower, fetch_seconds: float) -> None:
+    def __init__(
+        self,
+        follower: RunFollower,
+        fetch_seconds: float,
+        get_seconds_left: Callable[[int], float] | None = None,
+    ) -> None:
         self._follower = follower
         self._setup = follower.setup
         self._fetch_seconds = fetch_seconds
+        self._get_seconds_left = get_seconds_left
 
     async def audit(
         self,
@@ -112,7 +125,7 @@ class Auditor:
             raise _Mismatch("the trace does not start at the round's checkpoint")
         start = first
         if report.interval:
-            start = await self._fetch_state(commitment.uid, leaves[report.interval])
+            start = await self._fetch_state(commitment, leaves[report.interval])
         num_done = report.interval * self._setup.spec.work.interval_steps
         _ensure_steps(start, first, num_done, "the interval's start state")
         batches = get_batches(self._setup, round_info.index, round_info.beacon, commitment.uid)
@@ -123,7 +136,7 @@ class Auditor:
         )
         if report.replayed_root != report.claimed_root:
             raise _Mismatch(f"interval {report.interval} ends in another state")
-        final = await self._fetch_state(commitment.uid, leaves[-1])
+        final = await self._fetch_state(commitment, leaves[-1])
         _ensure_steps(final, first, self._setup.spec.work.inner_steps, "the final state")
         await self._check_payload(commitment, theta, optimiser, final, payload)
 
@@ -148,7 +161,7 @@ class Auditor:
 
     async def _fetch_trace(self, commitment: rounds_pb2.Commitment) -> list[bytes]:
         num_leaves = self._setup.num_intervals + 1
-        data = await self._fetch(commitment.uid, KIND_TRACE, commitment.trace_root, num_leaves * 32)
+        data = await self._fetch(commitment, KIND_TRACE, commitment.trace_root, num_leaves * 32)
         if len(data) != num_leaves * 32:
             raise _Mismatch(f"the trace has {len(data) // 32} roots, the spec asks {num_leaves}")
         return [data[i : i + 32] for i in range(0, len(data), 32)]
@@ -157,25 +170,35 @@ class Auditor:
         if not commitment.optimiser_root_in:
             return self._setup.make_fresh_optimiser()
         data = await self._fetch(
-            commitment.uid,
+            commitment,
             KIND_STATE,
             commitment.optimiser_root_in,
             self._setup.max_optimiser_bytes,
         )
         return state.deserialise(data, self._setup.optimiser_layout)
 
-    async def _fetch_state(self, uid: int, root: bytes) -> State:
-        data = await self._fetch(uid, KIND_STATE, root, self._setup.max_interval_bytes)
+    async def _fetch_state(self, commitment: rounds_pb2.Commitment, root: bytes) -> State:
+        data = await self._fetch(commitment, KIND_STATE, root, self._setup.max_interval_bytes)
         return state.deserialise(data, self._setup.interval_layout)
 
-    async def _fetch(self, uid: int, kind: int, address: bytes, max_size: int) -> bytes:
-        endpoint = self._follower.participants[uid].endpoint
-        return await self._follower.blobs.fetch(
-            kind,
-            address,
-            [endpoint],
-            FetchLimits(max_size=max_size, deadline_s=self._fetch_seconds),
-        )
+    async def _fetch(
+        self, commitment: rounds_pb2.Commitment, kind: int, address: bytes, max_size: int
+    ) -> bytes:
+        while True:
+            endpoint = self._follower.participants[commitment.uid].endpoint
+            seconds, has_time = self._fetch_seconds, False
+            if self._get_seconds_left is not None:
+                left = self._get_seconds_left(commitment.round)
+                seconds = max(MIN_FETCH_SECONDS, min(seconds, left))
+                has_time = left > MIN_FETCH_SECONDS
+            limits = FetchLimits(max_size=max_size, deadline_s=seconds)
+            try:
+                return await self._follower.blobs.fetch(kind, address, [endpoint], limits)
+            except BlobUnavailable:
+                if not has_time:
+                    raise
+            await asyncio.sleep(RETRY_SECONDS)
+            await self._follower.refresh_participants()
 
 
 def _ensure_steps(reached: State, first: State, num_steps: int, what: str) -> None:

@@ -1,6 +1,7 @@
 """Judge one round: evaluate, audit, decide, write the evidence, set the weights."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
@@ -49,13 +50,20 @@ class Judge:
         follower: of the run.
         uid: the validator's seat.
         fetch_seconds: deadline for one state of an audit.
+        get_seconds_left: round -> time for its audits.
     """
 
-    def __init__(self, follower: RunFollower, uid: int, fetch_seconds: float) -> None:
+    def __init__(
+        self,
+        follower: RunFollower,
+        uid: int,
+        fetch_seconds: float,
+        get_seconds_left: Callable[[int], float],
+    ) -> None:
         self._follower = follower
         self._setup = follower.setup
         self._uid = uid
-        self._auditor = Auditor(follower, fetch_seconds)
+        self._auditor = Auditor(follower, fetch_seconds, get_seconds_left)
 
     async def judge(
         self, round_info: rounds_pb2.Round, received: dict[int, Received]

@@ -35,6 +35,8 @@ RETRY_SECONDS = 1.0
 FETCH_SECONDS = 5.0
 # The bitmap goes out so many blocks before the accepted set is fixed.
 ATTEST_MARGIN_BLOCKS = 2
+# Audits are done so many blocks before the weights are due.
+AUDIT_MARGIN_BLOCKS = 4
 KEPT_JUDGEMENTS = 4
 
 log = structlog.get_logger()
@@ -72,7 +74,9 @@ class Validator:
         self.uid = uid
         self._pace = BlockPace()
         self._availability = Availability(follower)
-        self._judge = Judge(follower, uid, FETCH_SECONDS)
+        self._judge = Judge(follower, uid, FETCH_SECONDS, self._get_audit_seconds)
+        self._height = 0
+        self._judge_deadlines: dict[int, int] = {}
         self._received: dict[int, dict[int, Received]] = {}
         self._attested: set[int] = set()
         self._settled: set[int] = set()
@@ -88,6 +92,7 @@ class Validator:
             lambda reads: [reads.get_run(run_id), reads.get_current_round(run_id)]
         ):
             self._pace.observe(look.height)
+            self._height = look.height
             run, current = look.answers
             if run.status in (runs_pb2.RUN_STATUS_COMPLETED, runs_pb2.RUN_STATUS_HALTED):
                 log.info("run_over", run=run_id, status=runs_pb2.RunStatus.Name(run.status))
@@ -108,6 +113,7 @@ class Validator:
                 await self._attest_state(info)
                 self._start_judging(info)
             if info.phase == rounds_pb2.PHASE_JUDGING:
+                self._judge_deadlines[info.index] = info.judge_commit_deadline
                 await self.follower.follow_settlement(info)
                 self._start_judging(info)
                 await self._commit_weights(info, height)
@@ -185,6 +191,12 @@ class Validator:
         judgement = await self._judge.judge(info, received)
         self._save_judgement(judgement)
         self._pending[info.index] = judgement
+
+    def _get_audit_seconds(self, round_index: int) -> float:
+        """Return how long the audits of a round may take; its judging may not have begun."""
+        blocks = self.follower.setup.spec.timeline.judge_commit_blocks
+        deadline = self._judge_deadlines.get(round_index, self._height + blocks)
+        return (deadline - AUDIT_MARGIN_BLOCKS - self._height) * self._pace.block_seconds
 
     async def _commit_weights(self, info: rounds_pb2.Round, height: int) -> None:
         judgement = self._pending.get(info.index)
@@ -270,7 +282,7 @@ class Validator:
         return bytes.fromhex(str(document["salt"]))
 
     def _forget(self, round_index: int) -> None:
-        for kept in (self._received, self._judging, self._pending):
+        for kept in (self._received, self._judging, self._pending, self._judge_deadlines):
             for old in [index for index in kept if index < round_index - KEPT_JUDGEMENTS]:
                 del kept[old]
         self.follower.store.remove_document(f"judgement-{round_index - KEPT_JUDGEMENTS}")

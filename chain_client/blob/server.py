@@ -46,6 +46,10 @@ class BlobServicer(blob_pb2_grpc.BlobServiceServicer):  # type: ignore[misc]
         self._write_timeout_s = write_timeout_s
         self.num_bytes_sent = 0
 
+    def add_source(self, source: BlobSource) -> None:
+        """Serve from one more source, asked last."""
+        self._sources.append(source)
+
     async def Stat(self, request: Any, context: Any) -> Any:
         """Return the size. NOT_FOUND when absent."""
         data = await self._find(request, context)

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cli.output import CommandFailed
+
 DEFAULT_HOME = Path(".devnet")
 CHAIN_ID = "descent-devnet-1"
 RUN_ID = 1
@@ -199,7 +201,7 @@ class DevnetFile:
         """Read the file; None if there is no devnet here.
 
         Raises:
-            ValueError: the file is not one of ours.
+            CommandFailed: the file is not one of ours.
         """
         try:
             document = json.loads((home / "devnet.json").read_text())
@@ -207,7 +209,10 @@ class DevnetFile:
         except FileNotFoundError:
             return None
         except (ValueError, TypeError) as error:
-            raise ValueError(f"{home / 'devnet.json'} is damaged: {error}") from error
+            raise CommandFailed(
+                f"{home / 'devnet.json'} is damaged: {error}",
+                hint=f"stop what it started, remove {home} and start again",
+            ) from error
 
 
 def describe_plan(plan: DevnetPlan) -> dict[str, Any]:

@@ -26,7 +26,8 @@ async def watch(
         output: form of the document printed when the condition holds.
 
     Raises:
-        CommandFailed: the devnet was stopped from elsewhere before the condition held.
+        CommandFailed: the devnet was stopped from elsewhere before the condition held, or it
+            never will hold, because the owner could not create the run.
     """
     from chain_client.client import ChainClient
     from chain_client.errors import NodeUnreachable
@@ -40,8 +41,11 @@ async def watch(
             viewer = Viewer(client, layout.RUN_ID, home)
             while True:
                 notes = list_notes(document, view)
+                has_no_owner = _has_ended(document, "owner")
                 try:
                     view = await viewer.look()
+                    if condition is not None and has_no_owner and view.run_status == "none":
+                        raise _explain_missing_run(document)
                 except NodeUnreachable:
                     if not any(map(processes.is_running, document.processes.values())):
                         break
@@ -94,6 +98,17 @@ def describe_processes(document: layout.DevnetFile, view: Any) -> dict[str, str]
         else:
             states[name] = "not running"
     return states
+
+
+def _has_ended(document: layout.DevnetFile, name: str) -> bool:
+    entry = document.processes.get(name)
+    return entry is not None and not processes.is_running(entry)
+
+
+def _explain_missing_run(document: layout.DevnetFile) -> CommandFailed:
+    log = Path(document.processes["owner"]["log"])
+    tail = "\n".join(processes.read_tail(log, 5))
+    return CommandFailed(f"the owner did not create the run; its log ends with:\n{tail}")
 
 
 class _Display:

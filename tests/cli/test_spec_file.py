@@ -111,6 +111,11 @@ def test_parent(small: dict[str, Any], tmp_path: Path) -> None:
         ("[data]\ndataset_root = 'abcd'", "data.num_train_bytes is missing", "none"),
         ("[data]\ndirectory = 'nowhere'", "nowhere is not a directory", ""),
         ("[model]\nd_model = 65", "d_model", ""),
+        (
+            "[model]\nd_model = 16384\nnum_layers = 500",
+            "the model has 1610616930304 parameters, the limit is 2000000000",
+            "",
+        ),
         ("name =", "is not TOML", ""),
     ],
 )

@@ -1,8 +1,11 @@
 """Joining a run that is under way, with the commands as the README types them."""
 
+import shutil
+
+from chain_client.keys import Keyring
 from cli.devnet.layout import RUN_ID
 from proto.descent.weights.v1 import weights_pb2
-from tests.support.devnet import Devnet
+from tests.support.devnet import Devnet, get_key
 
 JOINED_SECONDS = 90.0
 
@@ -33,6 +36,30 @@ def test_fourth_miner_and_third_validator(devnet: Devnet) -> None:
         assert [v.heldout_gain_nanonats for v in row.verdicts] == [
             v.heldout_gain_nanonats for v in rows[0].verdicts
         ]
+
+
+def test_machine_with_other_text(devnet: Devnet) -> None:
+    """A miner on a machine of its own, whose text differs, fetches what differs by hash."""
+    home, text = devnet.folder / "elsewhere", devnet.folder / "other-text"
+    shutil.copytree(devnet.text, text)
+    (text / "uuid.py").write_text("# another version\n" * 100)
+    Keyring(home, backend="test").add(get_key("miner-5"))
+    place = ("--home", str(home), "--node", devnet.grpc, "--port-offset", str(devnet.port_offset))
+    command = ("miner", "run", "--run", "1", "--key", "miner-5", "--dataset", str(text))
+    devnet.join("miner-5", *command, *place)
+    log = devnet.wait_log("miner-5", "round_started")
+    assert "uuid.py differs" in log
+    assert "registered" in log
+    assert devnet.leave("miner-5") == 0
+
+
+def test_text_that_cannot_be_read(devnet: Devnet) -> None:
+    home = devnet.folder / "elsewhere-too"
+    Keyring(home, backend="test").add(get_key("miner-6"))
+    place = ("--home", str(home), "--node", devnet.grpc)
+    command = ("miner", "run", "--run", "1", "--key", "miner-6", "--dataset", "absent")
+    error = devnet.type(*command, *place, code=1)
+    assert "absent" in error["message"]
 
 
 def test_participants_end_on_request(devnet: Devnet) -> None:

@@ -195,16 +195,11 @@ class Devnet:
         """Kill a process as a power cut does, and wait until it is gone."""
         process = self.get_process(name)
         process.kill()
-        process.wait(10)
+        self.wait(lambda: not is_alive(process), 10, f"{name} is gone")
 
     def list_living(self) -> list[str]:
         """List the command lines of all processes that name this devnet's home."""
-        found = []
-        for process in psutil.process_iter(["cmdline", "status"]):
-            line = " ".join(process.info["cmdline"] or ())
-            if str(self.home) in line and process.info["status"] != psutil.STATUS_ZOMBIE:
-                found.append(line)
-        return found
+        return list_living(self.home)
 
     def read_log(self, name: str) -> str:
         """Read what a process logged."""
@@ -265,6 +260,24 @@ class Devnet:
     def _read_tails(self) -> str:
         names = [*self.list_names(), *self.joined]
         return "\n".join(f"--- {name}\n{self.read_log(name)[-1500:]}" for name in names)
+
+
+def list_living(home: Path) -> list[str]:
+    """List the command lines of all processes that name a folder."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "status"]):
+        line = " ".join(process.info["cmdline"] or ())
+        if str(home) in line and process.info["status"] != psutil.STATUS_ZOMBIE:
+            found.append(line)
+    return found
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Whether a process runs; one that nobody has waited for is dead all the same."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def get_key(name: str) -> Key:

@@ -1,5 +1,7 @@
 """Audits over real blob servers: honest work agrees, every way of leaving work out does not."""
 
+import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 
 from chain_client.blob.address import KIND_STATE, KIND_TRACE
+from chain_client.blob.server import BlobServer
 from exact import codec, state
 from miner.attackers import Attacker, AttackerKind, Honest, make_attacker
 from miner.follower import RunFollower
@@ -165,3 +168,26 @@ async def test_audit__what_is_not_served_is_not_done(
     report = await audit(setup, tmp_path, spoil=withhold)
     assert not report.matches
     assert report.finding.startswith("not served: ")
+
+
+async def test_audit__asks_again_while_there_is_time(setup: RunSetup, tmp_path: Path) -> None:
+    """A miner that starts again is not taken for one that refuses; one that stays away is."""
+    theta, info, chain = setup.make_initial_params(), make_round(), ScriptedChain()
+    async with open_follower(setup, tmp_path / "validator", VALIDATOR, chain) as validator:
+        async with open_follower(setup, tmp_path / "miner", MINER, chain) as miner:
+            commitment = await mine(miner, MINER, info, theta)
+            payload = miner.store.get_blob(commitment.payload_hash)
+        assert payload is not None
+        target = rounds_pb2.AuditTarget(uid=MINER, interval=0, step=1, auditors=[VALIDATOR])
+        ends = time.monotonic() + 2.0
+        patient = Auditor(validator, 5.0, lambda _: ends - time.monotonic())
+        report = await patient.audit(info, theta, commitment, target, payload)
+        assert not report.matches
+        assert report.finding.startswith("not served: cannot fetch trace")
+        assert abs(time.monotonic() - ends) < 2.5
+        ends = time.monotonic() + 30.0
+        auditing = asyncio.create_task(patient.audit(info, theta, commitment, target, payload))
+        await asyncio.sleep(0.2)
+        endpoint = chain.members[MINER].endpoint
+        async with BlobServer([miner.store.blobs], endpoint):
+            assert (await auditing).matches
