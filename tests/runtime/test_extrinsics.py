@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import coincurve
 import ed25519_zebra
+import psutil
 import pytest
 import sr25519
 from cosmos.bank.v1beta1 import tx_pb2
@@ -294,6 +296,24 @@ def test_mutated(mutated_driver: tuple[ChainDriver, bytes], data: st.DataObject)
         abci.RequestCheckTx(tx=tx[:at] + bytes((byte,)) + tx[at + 1 :], type=abci.NEW)
     )
     assert answer.code != 0
+
+
+@pytest.mark.soak
+def test_a_million_mutated(mutated_driver: tuple[ChainDriver, bytes]) -> None:
+    driver, tx = mutated_driver
+    random = Random(1)
+    before = read_account(driver, Signer(SR25519).addr)
+    memory = psutil.Process().memory_info().rss
+    for _ in range(1_000_000):
+        data = bytearray(tx)
+        for _ in range(random.randint(1, 4)):
+            at = random.randrange(1, len(data))
+            data[at : at + random.randint(0, 2)] = random.randbytes(random.randint(0, 2))
+        if bytes(data) != tx:
+            answer = driver.app.check_tx(abci.RequestCheckTx(tx=bytes(data), type=abci.NEW))
+            assert answer.code != 0, data.hex()
+    assert read_account(driver, Signer(SR25519).addr) == before
+    assert psutil.Process().memory_info().rss < memory + 64 * 2**20
 
 
 @pytest.fixture(scope="module")

@@ -102,6 +102,10 @@ class Entry(ABC):
     def read(self, state: StateAt, key: tuple[Any, ...]) -> bytes | None:
         """Read the SCALE value of a key, None if it is absent."""
 
+    def locate(self, key: tuple[Any, ...]) -> tuple[str, bytes] | None:
+        """Find where in our store a value is, None for one that is made of several."""
+        return None
+
     def iterate(
         self, state: StateAt, first: tuple[Any, ...], start: tuple[Any, ...] | None
     ) -> Iterator[tuple[Any, ...]]:
@@ -202,6 +206,9 @@ class ElementEntry(Entry):
 
     def _encode_raw(self, key: tuple[Any, ...]) -> bytes:
         return self._element.encode_key(key[0] if self._is_single else key)
+
+    def locate(self, key: tuple[Any, ...]) -> tuple[str, bytes] | None:
+        return self._element.store, self._encode_raw(key)
 
     def read(self, state: StateAt, key: tuple[Any, ...]) -> bytes | None:
         raw = state.view.get(self._element.store, self._encode_raw(key))

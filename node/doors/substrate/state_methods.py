@@ -25,6 +25,7 @@ from node.runtime.substrate.scale import BYTES, U32, Reader, ScaleError, encode_
 MAX_PAGE_KEYS = 1000
 MAX_QUERY_KEYS = 2000
 MAX_SUBSCRIBED_KEYS = 1000
+MAX_PROVED_KEYS = 100
 NO_METHOD = "Client error: Execution failed: Other: Exported method {} is not found"
 
 Answers = dict[str, Any]
@@ -64,6 +65,7 @@ class StateMethods:
             "state_getKeysPaged": self.get_keys_paged,
             "state_getKeysPagedAt": self.get_keys_paged,
             "state_queryStorageAt": self.query_storage_at,
+            "state_getReadProof": self.get_read_proof,
             "state_call": self.call,
             "state_callAt": self.call,
             "state_subscribeStorage": self.subscribe_storage,
@@ -204,6 +206,28 @@ class StateMethods:
         with self.blocks.open_state(height) as state:
             changes = [[key, self._format(self.read(state, raw))] for key, raw in raw_keys]
         return [{"block": self._format(self.blocks.get_hash(height)), "changes": changes}]
+
+    async def get_read_proof(
+        self, session: Session | None, keys: Any, at: Any = None
+    ) -> dict[str, Any]:
+        """Answer proofs against the header's state root, one a key: `node.store.proofs.Proof`.
+
+        Raises:
+            InvalidParams: a key of no entry, or of one that is made of several values.
+        """
+        proofs = []
+        height = self.blocks.resolve(at)
+        with self.blocks.open_state(height) as state:
+            for text, raw in parse_keys(keys, MAX_PROVED_KEYS):
+                entry = self.find_entry(raw)
+                try:
+                    place = entry.locate(entry.decode_key(raw[PREFIX_BYTES:])) if entry else None
+                except ScaleError as error:
+                    raise InvalidParams(f"{text[:80]}: {error}") from None
+                if place is None:
+                    raise InvalidParams(f"{text[:80]}: no value of the store")
+                proofs.append(format_hex(state.view.prove(*place).encode()))
+        return {"at": self._format(self.blocks.get_hash(height)), "proof": proofs}
 
     def _format(self, value: bytes | None) -> str | None:
         return None if value is None else format_hex(value)

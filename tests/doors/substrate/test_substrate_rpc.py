@@ -9,7 +9,9 @@ import pytest
 from substrateinterface import Keypair, SubstrateInterface
 from websockets.sync.client import connect
 
+from node.chain import build_chain
 from node.doors.substrate.subscriptions import MAX_SUBSCRIPTIONS
+from node.store.proofs import Proof, ProofError
 from tests.support.devnet_node import DevnetNode
 
 
@@ -97,6 +99,24 @@ def test_key_with_a_wrong_hash_is_absent(devnet_node: DevnetNode, alice: Keypair
     assert ask(devnet_node, "state_getStorage", key)["result"] is not None
     wrong = key[:70] + ("0" if key[70] != "0" else "1") + key[71:]
     assert ask(devnet_node, "state_getStorage", wrong)["result"] is None
+
+
+def test_read_proof(devnet_node: DevnetNode, alice: Keypair) -> None:
+    with SubstrateInterface(url=f"ws://127.0.0.1:{devnet_node.substrate_port}") as chain:
+        key = chain.create_storage_key("Bank", "Balances", [alice.ss58_address, "udsc"]).to_hex()
+        head = chain.get_chain_head()
+        account = [alice.ss58_address, "udsc"]
+        balance = chain.query("Bank", "Balances", account, block_hash=head).value
+        made = chain.create_storage_key("System", "Account", [alice.ss58_address]).to_hex()
+    answer = ask(devnet_node, "state_getReadProof", [key], head)["result"]
+    root = bytes.fromhex(ask(devnet_node, "chain_getHeader", head)["result"]["stateRoot"][2:])
+    raw_key = build_chain().bank.storage.balances.encode_key((alice.public_key, "udsc"))
+    assert answer["at"] == head
+    proof = Proof.decode(bytes.fromhex(answer["proof"][0][2:]))
+    proof.verify(root, "bank", raw_key, str(balance).encode())
+    with pytest.raises(ProofError):
+        proof.verify(root, "bank", raw_key, str(balance + 1).encode())
+    assert ask(devnet_node, "state_getReadProof", [made], head)["error"]["code"] == -32602
 
 
 def test_too_many_subscriptions(devnet_node: DevnetNode) -> None:
