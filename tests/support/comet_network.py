@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from genesis.devnet import init_devnet_homes
-from node.doors.supervisor import GRPC_PORT, PORTS_PER_NODE, RPC_PORT, is_port_free
+from node.doors.supervisor import PORTS_PER_NODE, RPC_PORT, is_port_free, list_comet_doors
 from node.engine.comet.build import find_binary
 from node.engine.comet.config import P2P_PORT
 from node.engine.keys import load_node_id
@@ -34,13 +34,18 @@ needs_cometbft = pytest.mark.skipif(
 
 
 def find_port_offset(num_nodes: int) -> int:
-    """Find an offset with which every port of all nodes is free."""
-    for _ in range(100):
-        offset = random.randrange(1_000, 30_000, 100)
+    """Find an offset with which every port of all nodes is free.
+
+    All stay below the ports the system gives to clients (32768): a client that keeps asking for a
+    node that is down could otherwise be given the node's own port, and connect to itself.
+    """
+    for _ in range(200):
+        offset = random.randrange(500, 6_000, 100)
+        doors = [door.port for door in list_comet_doors(offset)]
         ports = [
-            port + offset + PORTS_PER_NODE * index
+            port + PORTS_PER_NODE * index
             for index in range(num_nodes)
-            for port in (GRPC_PORT, RPC_PORT, P2P_PORT)
+            for port in (*doors, RPC_PORT + offset, P2P_PORT + offset)
         ]
         if all(is_port_free("127.0.0.1", port) for port in ports):
             return offset
