@@ -21,8 +21,8 @@ from node.runtime.substrate.scale import BYTES, encode_compact
 from node.store.errors import VersionUnavailable
 
 NANOS_PER_MILLI = 1_000_000
-MAX_INDEXED_BLOCKS = 2**20
-"""Newest blocks that are found by their hash."""
+MAX_INDEXED_BLOCKS = 2**16
+"""Blocks whose hash is remembered: the newest, and those asked for by number."""
 
 
 class Blocks:
@@ -73,6 +73,9 @@ class Blocks:
     def _remember(self, height: int, block_hash: bytes) -> None:
         self._hash_of[height] = block_hash
         self._height_of[block_hash] = height
+        if len(self._hash_of) > MAX_INDEXED_BLOCKS + KEPT_HASHES_BLOCKS:
+            oldest = next(iter(self._hash_of))
+            self._height_of.pop(self._hash_of.pop(oldest), None)
 
     def find_height(self, block_hash: bytes) -> int | None:
         """Find the height of a block by its hash, None if it is not known."""

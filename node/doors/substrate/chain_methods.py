@@ -91,9 +91,7 @@ class ChainMethods:
     def _build_subscribe(self, notification: str) -> Method:
         async def subscribe(session: Session | None) -> Subscribed:
             newest = self.get_told(self.blocks.get_height())
-            return self.hub.subscribe(
-                session, notification, lambda height: [self.get_told(height)], [newest]
-            )
+            return self.hub.subscribe(session, notification, self.list_told, [newest])
 
         return subscribe
 
@@ -103,6 +101,11 @@ class ChainMethods:
             self._told_height = height
             self._told = self.blocks.build_header_json(height)
         return self._told
+
+    def list_told(self, height: int) -> list[Any]:
+        """List what subscribers are told of a block; nothing if its state is gone already."""
+        told = self.get_told(height)
+        return [] if told is None else [told]
 
     async def unsubscribe(self, session: Session | None, subscription_id: Any) -> bool:
         """End a subscription."""

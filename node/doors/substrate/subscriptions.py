@@ -16,6 +16,7 @@ from node.doors.node_view import NodeView
 from node.doors.substrate.rpc import MethodNotFound, Subscribed, TooMany, build_notification
 
 MAX_SUBSCRIPTIONS = 1024  # a connection, as Substrate's default
+MAX_WEIGHT = 2**14  # a connection: subscriptions and the storage keys they name
 QUEUE_MESSAGES = 4096  # a connection; full means it reads too slowly
 QUEUE_BYTES = 16 * 2**20  # the same; an answer may be larger if nothing else waits
 
@@ -25,10 +26,11 @@ Update = Callable[[int], list[Any] | None]
 
 @dataclass
 class Subscription:
-    """One subscription: the notification's method, and what it is told."""
+    """One subscription: the notification's method, what it is told, how much it asks for."""
 
     method: str
     update: Update
+    weight: int = 1
 
 
 @dataclass
@@ -85,13 +87,19 @@ class Hub:
         self.sessions = [item for item in self.sessions if item is not session]
 
     def subscribe(
-        self, session: Session | None, method: str, update: Update, first: list[Any]
+        self,
+        session: Session | None,
+        method: str,
+        update: Update,
+        first: list[Any],
+        weight: int = 1,
     ) -> Subscribed:
         """Subscribe a session.
 
         Args:
             method: of the notifications.
             first: told right after the answer.
+            weight: storage keys it names, at least 1.
         Raises:
             MethodNotFound: over HTTP.
             TooMany: the session has as many as it may.
@@ -100,8 +108,11 @@ class Hub:
             raise MethodNotFound("subscriptions need a WebSocket")
         if len(session.subscriptions) >= MAX_SUBSCRIPTIONS:
             raise TooMany(f"Exceeded max limit of {MAX_SUBSCRIPTIONS}")
+        weight = max(weight, 1)
+        if weight + sum(item.weight for item in session.subscriptions.values()) > MAX_WEIGHT:
+            raise TooMany(f"Exceeded max limit of {MAX_WEIGHT} storage keys")
         subscription_id = f"{next(self._ids):016x}"
-        session.subscriptions[subscription_id] = Subscription(method, update)
+        session.subscriptions[subscription_id] = Subscription(method, update, weight)
         messages = [build_notification(method, subscription_id, item) for item in first]
         return Subscribed(subscription_id, messages)
 

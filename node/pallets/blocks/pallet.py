@@ -53,7 +53,7 @@ class BlocksPallet(Pallet[BlocksSchema]):
             app_hash: after that block.
         """
         hashes = self.storage.hashes
-        parent_hash = hashes.get(ctx, number - 1) or hashes.expect(ctx, 0)
+        parent_hash = hashes.get(ctx, number - 1) or hashes.get(ctx, 0) or ZERO_HASH
         engine_hash = self.storage.engine_hash.get_or(ctx, ZERO_HASH)
         return Header(parent_hash, number, app_hash or ZERO_HASH, engine_hash)
 

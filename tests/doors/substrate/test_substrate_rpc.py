@@ -130,6 +130,20 @@ def test_too_many_subscriptions(devnet_node: DevnetNode) -> None:
         assert last["error"]["code"] == -32006
 
 
+def test_too_many_keys(devnet_node: DevnetNode) -> None:
+    keys = [f"0x{number:064x}" for number in range(1000)]
+    request = {"jsonrpc": "2.0", "method": "state_subscribeStorage", "params": [keys]}
+    with connect(f"ws://127.0.0.1:{devnet_node.substrate_port}", max_size=None) as socket:
+        codes = []
+        for number in range(18):
+            socket.send(json.dumps({**request, "id": number}))
+            answer: dict[str, Any] = {}
+            while answer.get("id") != number:
+                answer = json.loads(socket.recv(timeout=20))
+            codes.append(answer.get("error", {}).get("code"))
+    assert codes == [None] * 16 + [-32006] * 2
+
+
 def test_slow_reader_harms_nobody(devnet_node: DevnetNode) -> None:
     with connect(f"ws://127.0.0.1:{devnet_node.substrate_port}", max_queue=1) as socket:
         for number in range(400):
