@@ -45,6 +45,7 @@ from node.runtime.errors import (
 from node.runtime.events import Address, Event
 from node.runtime.runtime import Runtime
 from node.runtime.signatures import SignatureCache
+from node.runtime.times import get_nanoseconds
 from node.runtime.tx import DecodedTx
 
 SECP256K1_TYPE_URL = "/cosmos.crypto.secp256k1.PubKey"
@@ -202,7 +203,7 @@ class AnteHandler:
             f"block height: {ctx.height}, timeout height: {body.timeout_height}",
         )
         if body.HasField("timeout_timestamp"):
-            timeout_ns = body.timeout_timestamp.ToNanoseconds()
+            timeout_ns = get_nanoseconds(body.timeout_timestamp)
             ensure(
                 ctx.block.time_ns <= timeout_ns, TxTimedOut, "block time is after timeout timestamp"
             )

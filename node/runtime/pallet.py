@@ -27,7 +27,6 @@ from node.runtime.addresses import compute_module_address, encode_account
 from node.runtime.context import Context
 from node.runtime.errors import ChainError, InvalidAuthority, InvalidRequest, ensure
 from node.runtime.events import Event
-from node.runtime.params import ParamsError
 from node.runtime.storage import Schema
 
 UPDATE_PARAMS_INDEX = 255
@@ -259,14 +258,17 @@ class Pallet(Generic[S]):
         before = item.expect(ctx)
         try:
             after = item.value_codec.params_class.from_message(msg.params)
-        except ParamsError as error:
+        except ValueError as error:  # ParamsError, or a number that is none
             raise InvalidRequest(f"{self.name}: {error}") from error
         item.set(ctx, after)
         self.on_params_change(ctx, before, after)
         ctx.emit(ParamsUpdated(self.name))
 
     def on_params_change(self, ctx: Context, before: Any, after: Any) -> None:
-        """Run after governance changed the parameters: make state agree with them."""
+        """Run after governance changed the parameters: make state agree with them.
+
+        Raises: ChainError, which takes the change back.
+        """
 
     def list_queries(self) -> list[tuple[str, str, str, Callable[[Context, Any], Any]]]:
         """List declared queries as (method, service, doc, function)."""

@@ -267,3 +267,10 @@ def test_recheck_after_commit(driver: ChainDriver) -> None:
     assert driver.deliver(tx).code == 0
     recheck = driver.app.check_tx(abci.RequestCheckTx(tx=tx, type=abci.RECHECK))
     assert recheck.code == 32
+
+
+@pytest.mark.parametrize(("seconds", "code"), [(-(2**62), 30), (5, 30), (2**62, 0)])
+def test_strange_timeouts(driver: ChainDriver, seconds: int, code: int) -> None:
+    """Times out of protobuf's range are compared like any other; they stop no node."""
+    tx = driver.sign(ALICE, build_send(ALICE, BOB, 1), timeout_seconds=seconds)
+    assert driver.check(tx).code == code

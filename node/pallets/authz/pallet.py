@@ -39,6 +39,7 @@ from node.pallets.authz.errors import (
 from node.pallets.authz.types import (
     MAX_CALLS,
     MAX_EXPIRED_PER_BLOCK,
+    MAX_URL_CHARS,
     AuthorizationGranted,
     AuthorizationRevoked,
     AuthzSchema,
@@ -56,6 +57,7 @@ from node.runtime.errors import (
 )
 from node.runtime.paging import paginate, paginate_keys
 from node.runtime.pallet import Pallet, call, invariant, query
+from node.runtime.times import get_nanoseconds, is_valid_time
 
 Key = tuple[bytes, bytes, str]
 
@@ -104,8 +106,9 @@ class AuthzPallet(Pallet[AuthzSchema]):
         url = msg.grant.authorization.type_url
         type_url = check_authorization(authorization, url, self._get_dispatcher())
         if msg.grant.HasField("expiration"):
-            expires_ns = msg.grant.expiration.ToNanoseconds()
-            ensure(expires_ns > ctx.block.time_ns, ExpirationInvalid)
+            expiration = msg.grant.expiration
+            is_later = get_nanoseconds(expiration) > ctx.block.time_ns
+            ensure(is_later and is_valid_time(expiration), ExpirationInvalid)
         key = (origin, grantee, type_url)
         self._forget(ctx, key)
         self._write(ctx, key, msg.grant)
@@ -131,6 +134,7 @@ class AuthzPallet(Pallet[AuthzSchema]):
         Raises: InvalidAddress, AuthorizationMissing.
         Emits: AuthorizationRevoked.
         """
+        ensure(len(msg.msg_type_url) <= MAX_URL_CHARS, AuthorizationMissing)
         key = (origin, parse_addr(msg.grantee), msg.msg_type_url)
         ensure(self.storage.grants.has(ctx, key), AuthorizationMissing, msg.msg_type_url)
         self._forget(ctx, key)
@@ -161,7 +165,7 @@ class AuthzPallet(Pallet[AuthzSchema]):
     ) -> Any:
         key, found = self._find_grant(ctx, granter, grantee, type_url)
         if found.HasField("expiration"):
-            is_valid = found.expiration.ToNanoseconds() > ctx.block.time_ns
+            is_valid = get_nanoseconds(found.expiration) > ctx.block.time_ns
             ensure(is_valid, AuthorizationExpired)
         authorization = open_authorization(found.authorization)
         before = self._bank.get_balance(ctx, granter)
@@ -203,7 +207,7 @@ class AuthzPallet(Pallet[AuthzSchema]):
         self.storage.grants.set(ctx, key, grant)
         self.storage.grants_by_grantee.add(ctx, (grantee, granter, type_url))
         if grant.HasField("expiration"):
-            self.storage.expiry_queue.add(ctx, (grant.expiration.ToNanoseconds(), key))
+            self.storage.expiry_queue.add(ctx, (get_nanoseconds(grant.expiration), key))
 
     def _forget(self, ctx: Context, key: Key) -> None:
         grant = self.storage.grants.get(ctx, key)
@@ -213,7 +217,7 @@ class AuthzPallet(Pallet[AuthzSchema]):
         self.storage.grants.delete(ctx, key)
         self.storage.grants_by_grantee.remove(ctx, (grantee, granter, type_url))
         if grant.HasField("expiration"):
-            self.storage.expiry_queue.remove(ctx, (grant.expiration.ToNanoseconds(), key))
+            self.storage.expiry_queue.remove(ctx, (get_nanoseconds(grant.expiration), key))
 
     # Hooks
 
@@ -273,7 +277,7 @@ class AuthzPallet(Pallet[AuthzSchema]):
         grants = list(self.storage.grants.iterate(ctx))
         known = sorted((key[1], key[0], key[2]) for key, _ in grants)
         queued = sorted(
-            (grant.expiration.ToNanoseconds(), key)
+            (get_nanoseconds(grant.expiration), key)
             for key, grant in grants
             if grant.HasField("expiration")
         )

@@ -13,6 +13,7 @@ from node.runtime.events import Address, Event
 from node.runtime.storage import KeySet, Map, Schema
 
 MAX_EXPIRED_PER_BLOCK = 100
+MAX_URL_CHARS = 100
 MAX_CALLS = 64
 """Calls of one session authorization, and of one MsgExec."""
 

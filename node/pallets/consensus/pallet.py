@@ -21,6 +21,7 @@ from node.runtime.context import BlockInfo, Context
 from node.runtime.errors import InvalidRequest, QueryNotFound, ensure
 from node.runtime.pallet import Pallet, ParamsUpdated, call, ensure_authority, query
 from node.runtime.storage import Item, Schema
+from node.runtime.times import is_valid_duration
 
 CONSENSUS_SERVICE = query_pb2.DESCRIPTOR.services_by_name["Query"]
 PARAMS_SERVICE = params_query_pb2.DESCRIPTOR.services_by_name["Query"]
@@ -157,7 +158,7 @@ def check_limits(params: Any, msg: Any) -> None:
     ensure(is_size_ok, InvalidRequest, f"block.max_bytes = {block.max_bytes} is out of bounds")
     is_gas_ok = block.max_gas == -1 or block.max_gas >= MIN_BLOCK_GAS
     ensure(is_gas_ok, InvalidRequest, f"block.max_gas = {block.max_gas} is out of bounds")
-    has_age = evidence.max_age_num_blocks > 0 and evidence.max_age_duration.ToNanoseconds() > 0
+    has_age = evidence.max_age_num_blocks > 0 and is_valid_duration(evidence.max_age_duration)
     ensure(has_age, InvalidRequest, "the age of evidence must be positive")
     is_evidence_ok = 0 < evidence.max_bytes <= block.max_bytes
     ensure(is_evidence_ok, InvalidRequest, "evidence.max_bytes is out of bounds")

@@ -43,7 +43,7 @@ class DistributionParams(Params):
     @classmethod
     def from_message(cls, message: Any) -> DistributionParams:
         tax = message.community_tax or "0"
-        if not tax.isdigit():
+        if not tax.isascii() or not tax.isdigit():
             raise ParamsError(f"community_tax = {tax!r} is not a scaled integer")
         for name in ("base_proposer_reward", "bonus_proposer_reward"):
             if getattr(message, name).strip("0"):

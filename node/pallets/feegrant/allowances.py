@@ -29,6 +29,7 @@ from node.pallets.feegrant.types import MAX_ALLOWED_MESSAGES
 from node.pallets.staking.types import build_timestamp
 from node.runtime.coins import build_coin, parse_coins
 from node.runtime.errors import InvalidRequest, ensure
+from node.runtime.times import get_nanoseconds, is_valid_duration, is_valid_time
 
 Coins = Sequence[tuple[str, int]]
 CLASSES: dict[str, Any] = {
@@ -73,7 +74,7 @@ def find_basic(allowance: Any) -> Any:
 def get_expiry_ns(allowance: Any) -> int:
     """Get when an allowance is over, 0 for never."""
     basic = find_basic(allowance)
-    return int(basic.expiration.ToNanoseconds()) if basic.HasField("expiration") else 0
+    return int(get_nanoseconds(basic.expiration)) if basic.HasField("expiration") else 0
 
 
 def check_allowance(allowance: Any, now_ns: int, depth: int = 0) -> None:
@@ -93,14 +94,17 @@ def check_allowance(allowance: Any, now_ns: int, depth: int = 0) -> None:
         return
     basic = find_basic(allowance)
     parse_coins(basic.spend_limit, allow_empty=True)
-    expires_ns = get_expiry_ns(allowance)
-    ensure(expires_ns == 0 or expires_ns > now_ns, AllowanceExpired, "expiration is in the past")
+    if basic.HasField("expiration"):
+        is_later = get_nanoseconds(basic.expiration) > now_ns
+        ensure(is_later, AllowanceExpired, "expiration is in the past")
+        ensure(is_valid_time(basic.expiration), InvalidRequest, "expiration is too late")
     if isinstance(allowance, feegrant_pb2.PeriodicAllowance):
-        ensure(allowance.period.ToNanoseconds() > 0, DurationInvalid, "period must be positive")
+        is_period = is_valid_duration(allowance.period)
+        ensure(is_period, DurationInvalid, "period must be positive and at most 100 years")
         parse_coins(allowance.period_spend_limit)
         del allowance.period_can_spend[:]
         allowance.period_can_spend.extend(allowance.period_spend_limit)
-        reset_ns = now_ns + allowance.period.ToNanoseconds()
+        reset_ns = now_ns + get_nanoseconds(allowance.period)
         allowance.period_reset.CopyFrom(build_timestamp(reset_ns))
 
 
@@ -135,7 +139,7 @@ def use_allowance(allowance: Any, fee: Coins, type_urls: Sequence[str], now_ns: 
 
 def begin_period(allowance: Any, now_ns: int) -> None:
     """Fill the sum of a period when a new one has begun, never above the whole sum."""
-    reset_ns = allowance.period_reset.ToNanoseconds()
+    reset_ns = get_nanoseconds(allowance.period_reset)
     if now_ns < reset_ns:
         return
     limits = dict(parse_coins(allowance.basic.spend_limit, allow_empty=True))
@@ -147,7 +151,7 @@ def begin_period(allowance: Any, now_ns: int) -> None:
             coins.append(build_coin(denom, amount))
     del allowance.period_can_spend[:]
     allowance.period_can_spend.extend(coins)
-    period_ns = allowance.period.ToNanoseconds()
+    period_ns = get_nanoseconds(allowance.period)
     missed = (now_ns - reset_ns) // period_ns
     allowance.period_reset.CopyFrom(build_timestamp(reset_ns + (missed + 1) * period_ns))
 

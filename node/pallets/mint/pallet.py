@@ -21,7 +21,7 @@ from node.pallets.mint.types import EmissionIssued, MintParams
 from node.runtime.addresses import encode_account
 from node.runtime.codecs import AMOUNT
 from node.runtime.context import Context
-from node.runtime.errors import InvariantBroken, ensure
+from node.runtime.errors import InvalidRequest, InvariantBroken, ensure
 from node.runtime.pallet import Pallet, invariant, query
 from node.runtime.params import ParamsCodec
 from node.runtime.storage import GenesisDataError, Item, Schema
@@ -140,6 +140,15 @@ class MintPallet(Pallet[MintSchema]):
         """Answer a year's consensus emission, as digits of the scaled integer."""
         yearly = self.get_consensus_emission(ctx) * BLOCKS_PER_YEAR * 10**18
         return wallet_pb2.QueryAnnualProvisionsResponse(annual_provisions=str(yearly).encode())
+
+    def on_params_change(self, ctx: Context, before: Any, after: Any) -> None:
+        """Refuse a cap below what is issued.
+
+        Raises: InvalidRequest.
+        """
+        issued = self.storage.issued_udsc.expect(ctx)
+        text = f"{issued} udsc are issued, the cap cannot be {after.supply_cap_udsc} udsc"
+        ensure(issued <= after.supply_cap_udsc, InvalidRequest, text)
 
     # Genesis and invariants
 

@@ -59,6 +59,7 @@ from node.runtime.errors import (
 )
 from node.runtime.paging import paginate
 from node.runtime.pallet import Pallet, call, invariant, query
+from node.runtime.times import get_nanoseconds
 
 SERVICE = query_pb2.DESCRIPTOR.services_by_name["Query"]
 EVIDENCE_SERVICE = evidence_query_pb2.DESCRIPTOR.services_by_name["Query"]
@@ -111,7 +112,7 @@ class SlashingPallet(Pallet[SlashingSchema]):
         info = self.storage.signing_infos.get(ctx, consensus_addr)
         if info is not None:
             ensure(not info.tombstoned, StillJailed, "tombstoned")
-            is_over = info.jailed_until.ToNanoseconds() <= ctx.block.time_ns
+            is_over = get_nanoseconds(info.jailed_until) <= ctx.block.time_ns
             ensure(is_over, StillJailed, f"until {info.jailed_until.ToJsonString()}")
             info.start_height = ctx.height
             self.storage.signing_infos.set(ctx, consensus_addr, info)
@@ -130,7 +131,7 @@ class SlashingPallet(Pallet[SlashingSchema]):
     ) -> None:
         """Jail an operator that comes back with a key that is tombstoned or still jailed."""
         info = self.storage.signing_infos.get(ctx, consensus_addr)
-        if info is not None and info.jailed_until.ToNanoseconds() > ctx.block.time_ns:
+        if info is not None and get_nanoseconds(info.jailed_until) > ctx.block.time_ns:
             self._staking.set_jailed(ctx, operator_addr, True)
 
     def on_operator_removed(self, ctx: Context, operator_addr: bytes) -> None:
@@ -219,7 +220,7 @@ class SlashingPallet(Pallet[SlashingSchema]):
         limits = self._consensus.get_params(ctx).evidence
         age_blocks = ctx.height - found.height
         age_ns = ctx.block.time_ns - found.time_ns
-        max_age_ns = limits.max_age_duration.ToNanoseconds()
+        max_age_ns = get_nanoseconds(limits.max_age_duration)
         return bool(age_blocks > limits.max_age_num_blocks and age_ns > max_age_ns)
 
     def _process_misbehaviour(self, ctx: Context, found: Misbehaviour) -> None:

@@ -62,7 +62,7 @@ class StakingParams(Params):
     @classmethod
     def from_message(cls, message: Any) -> StakingParams:
         rate = message.min_commission_rate or "0"
-        if not rate.isdigit():
+        if not rate.isascii() or not rate.isdigit():
             raise ParamsError(f"min_commission_rate = {rate!r} is not a scaled integer")
         return cls(
             message.unbonding_time.seconds,

@@ -18,6 +18,7 @@ from cosmos.upgrade.v1beta1 import query_pb2, tx_pb2
 
 from node.pallets.upgrade.errors import PlanInvalid, PlanMissing
 from node.pallets.upgrade.types import (
+    MAX_INFO_CHARS,
     MAX_NAME_CHARS,
     Migration,
     UpgradeApplied,
@@ -29,6 +30,7 @@ from node.runtime.addresses import encode_account
 from node.runtime.context import Context
 from node.runtime.errors import UpgradeHalt, ensure, refuse
 from node.runtime.pallet import AUTHORITY_ADDR, Pallet, call, ensure_authority, query
+from node.runtime.times import get_nanoseconds
 
 
 class UpgradePallet(Pallet[UpgradeSchema]):
@@ -60,10 +62,14 @@ class UpgradePallet(Pallet[UpgradeSchema]):
         plan = msg.plan
         ensure(0 < len(plan.name) <= MAX_NAME_CHARS, PlanInvalid, "name of the upgrade")
         ensure(plan.height > ctx.height, PlanInvalid, f"height {plan.height} is not to come")
-        has_time = plan.HasField("time") and plan.time.ToNanoseconds() > 0
+        has_time = plan.HasField("time") and get_nanoseconds(plan.time) != 0
         ensure(not has_time, PlanInvalid, "an upgrade is planned for a height, not for a time")
+        has_state = plan.HasField("upgraded_client_state")
+        ensure(not has_state, PlanInvalid, "upgraded_client_state is not supported")
+        ensure(len(plan.info) <= MAX_INFO_CHARS, PlanInvalid, f"over {MAX_INFO_CHARS} characters")
         is_new = not self.storage.applied.has(ctx, plan.name)
         ensure(is_new, PlanInvalid, f"upgrade {plan.name} was applied before")
+        plan.ClearField("time")
         self.storage.plan.set(ctx, plan)
         ctx.emit(UpgradePlanned(plan.name, plan.height))
 
@@ -123,7 +129,8 @@ class UpgradePallet(Pallet[UpgradeSchema]):
     @query("AppliedPlan")
     def query_applied_plan(self, ctx: Context, request: Any) -> Any:
         """Answer the height at which an upgrade was applied, 0 for never."""
-        height = self.storage.applied.get_or(ctx, request.name, 0)
+        is_name = len(request.name) <= MAX_NAME_CHARS
+        height = self.storage.applied.get_or(ctx, request.name, 0) if is_name else 0
         return query_pb2.QueryAppliedPlanResponse(height=height)
 
     @query("Authority")

@@ -16,6 +16,7 @@ from node.runtime.storage import Item, Map, Schema
 Migration = Callable[[Context], None]
 """Brings state into the form this version of the program expects."""
 MAX_NAME_CHARS = 64
+MAX_INFO_CHARS = 1_000
 
 
 class UpgradeSchema(Schema):

@@ -133,6 +133,9 @@ def test_all_or_nothing(chain: Harness) -> None:
 def test_expiry(chain: Harness) -> None:
     now = chain.block.time_seconds
     chain.assert_noop(build_grant(build_session(10, SEND), seconds=now), ExpirationInvalid)
+    for too_late in (253_402_300_799, 2**63 - 1):
+        message = build_grant(build_session(10, SEND), seconds=too_late)
+        chain.assert_noop(message, ExpirationInvalid)
     chain.run(build_grant(build_session(10, SEND), seconds=now + 3))
     chain.assert_genesis_round_trips(*build_pallets())
     chain.next_block(2)
@@ -157,6 +160,13 @@ def test_revoke(chain: Harness) -> None:
     )
     chain.run(message)
     chain.assert_noop(build_exec(build_send(1)), AuthorizationMissing)
+    chain.assert_noop(message, AuthorizationMissing)
+
+
+def test_invalid_revoke_of_a_long_name(chain: Harness) -> None:
+    message = tx_pb2.MsgRevoke(
+        granter=make_text_addr("alice"), grantee=make_text_addr("key"), msg_type_url="/" * 9_000
+    )
     chain.assert_noop(message, AuthorizationMissing)
 
 

@@ -144,7 +144,9 @@ def test_revoke(chain: Harness) -> None:
     ("allowance", "error"),
     [
         (build_basic(5, 1), AllowanceExpired),
+        (build_basic(5, 253_402_300_799), InvalidRequest),
         (build_periodic(10, 5, 0), DurationInvalid),
+        (build_periodic(10, 5, 2**60), DurationInvalid),
         (feegrant_pb2.AllowedMsgAllowance(allowance=pack(build_basic(5))), AllowedMessagesMissing),
         (feegrant_pb2.Grant(), InvalidRequest),
     ],

@@ -249,3 +249,16 @@ def test_gov_changes_its_own_parameters(chain: GovChain) -> None:
     chain.vote(number, big=YES)
     decide(chain)
     assert chain.get_pallet("gov").get_params(chain.ctx()).voting_seconds == 60
+
+
+def test_deposits_of_others_are_safe(chain: GovChain) -> None:
+    """A proposal may spend what gov's account holds beyond the deposits of other proposals."""
+    send = bank_tx_pb2.MsgSend(
+        from_address=AUTHORITY, to_address=make_text_addr("bob"), amount=[build_coin("udsc", 5)]
+    )
+    first = chain.propose(send)
+    second = chain.propose(send, deposit=4 * DSC)
+    chain.vote(first, big=YES)
+    decide(chain)
+    assert chain.get_status(first) == "FAILED"
+    chain.assert_noop(build_deposit(second, "bob", 1), ProposalUnknown)

@@ -7,6 +7,9 @@ import pytest
 from node.pallets.mint.errors import EmissionExhausted
 from node.pallets.mint.pallet import MintPallet
 from node.pallets.mint.types import EmissionIssued
+from node.runtime.addresses import encode_account
+from node.runtime.errors import InvalidRequest
+from node.runtime.pallet import AUTHORITY_ADDR
 from node.runtime.storage import GenesisDataError
 from proto.descent.mint.v1 import mint_pb2
 from tests.pallets.harness import Harness, build_base_pallets, make_addr, make_text_addr
@@ -84,6 +87,16 @@ def test_burning_does_not_undo_issuance() -> None:
 def test_invalid_genesis_above_the_cap() -> None:
     with pytest.raises(GenesisDataError, match="above the cap"):
         make_chain(issued=10_001)
+
+
+def test_invalid_cap_below_issuance() -> None:
+    chain = make_chain()
+    issue(chain, 500)
+    message = mint_pb2.MsgUpdateParams(authority=encode_account(AUTHORITY_ADDR))
+    message.params.supply_cap_udsc = 499
+    chain.assert_noop(message, InvalidRequest, "500 udsc are issued")
+    message.params.supply_cap_udsc = 500
+    chain.run(message)
 
 
 def test_genesis_round_trips() -> None:
