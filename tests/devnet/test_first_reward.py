@@ -77,8 +77,9 @@ def test_lineage_from_genesis(devnet: Devnet) -> None:
 
 def test_explain(devnet: Devnet) -> None:
     uid = devnet.get_member("miner-0").uid
-    found = devnet.type("explain", str(RUN_ID), "--uid", str(uid), "--round", "1")
+    found = devnet.type("explain", str(RUN_ID), "--uid", str(uid), "--round", "1", "--recompute")
     assert "OK" in json.dumps(found)
+    assert found["recomputed"]["result"] == "the same bits"
 
 
 def test_up_again(devnet: Devnet) -> None:
