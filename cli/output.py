@@ -85,6 +85,8 @@ def emit(document: Any, output: str) -> None:
     text = to_table(document, _get_width())
     if text:
         print(text)
+    elif isinstance(document, Sequence):
+        say("there are none")
 
 
 def to_json(value: Any, name: str = "") -> Any:

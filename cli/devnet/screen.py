@@ -74,7 +74,7 @@ def _render_head(view: DevnetView) -> RenderableType:
     head = Text()
     head.append(f"height {view.height}", style="bold")
     if view.run_status == "none":
-        head.append("   waiting for the owner to create the run", style="dim")
+        head.append("   no run yet", style="dim")
         return head
     head.append(f"   run 1 {view.run_status}   ", style="green")
     head.append(describe_round(view), style="bold")

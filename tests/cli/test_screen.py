@@ -60,7 +60,7 @@ def test_screen__before_the_run_starts() -> None:
     assert "registered: 1 of 3 miners" in text
     assert "blocks left" not in text
     assert "not running: miner-2" in text
-    assert "waiting for the owner" in "\n".join(draw(DevnetView(height=2), 80))
+    assert "no run yet" in "\n".join(draw(DevnetView(height=2), 80))
 
 
 @pytest.mark.parametrize(
