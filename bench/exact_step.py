@@ -3,11 +3,11 @@
     python -m bench.exact_step [--sizes devnet 3m 25m] [--formats default fast] [--threads 1 2]
                                [--backend auto] [--device cpu] [--rounds N] [--quick]
 
-Prints one JSON document. A row is a size, a format and a number of threads: milliseconds a step
+Prints a JSON document a line, as they are measured. A row is a size, a format and a number of threads: milliseconds a step
 (the fastest of the rounds, and the median) and the ratio exact / ordinary, from paired rounds, so
 that load on the machine falls on both. Ordinary is eager torch: SDPA, library norms, AdamW. A row
-also has `replay`, an auditor's time for an interval over the miner's, from paired rounds, and the
-last row's size has `root_ms`, the time of the root of parameters and moments.
+has `replay`, an auditor's time for an interval over the miner's, from paired rounds. The last line
+has `root_ms`, the time of the root of parameters and moments of the last size.
 """
 
 import argparse
@@ -80,8 +80,10 @@ def measure(
     def run_ordinary() -> float:
         return float(train_steps(gpt, optimiser, tensors)[-1].item())
 
+    auditor = load_backend(backend_name, device)
+
     def run_replay() -> float:
-        load_backend(backend_name, device).train_interval(program, state, batches)
+        auditor.train_interval(program, state, batches)
         return 0.0
 
     runs = (run_exact, run_ordinary, run_replay)
@@ -151,7 +153,6 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=0, help="pairs; a default for each size")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_ROUNDS} rounds")
     arguments = parser.parse_args()
-    rows = []
     for size in arguments.sizes:
         model, batch_size, num_steps, num_rounds = SIZES[size]
         num_rounds = QUICK_ROUNDS if arguments.quick else arguments.rounds or num_rounds
@@ -166,9 +167,9 @@ def main() -> None:
                     arguments.device,
                     arguments.backend,
                 )
-                rows.append({"size": size, "format": name, **row})
-    root_ms = measure_root(SIZES[arguments.sizes[-1]][0])
-    print(json.dumps({"rows": rows, "root_ms": root_ms}, indent=1))
+                print(json.dumps({"size": size, "format": name, **row}), flush=True)
+    last = arguments.sizes[-1]
+    print(json.dumps({"size": last, "root_ms": measure_root(SIZES[last][0])}))
 
 
 if __name__ == "__main__":

@@ -83,15 +83,16 @@ def bench(
     flags = ["--sizes", *(size or ["devnet", "3m"]), "--threads", *map(str, threads or [1])]
     flags += ["--backend", backend, "--device", device, "--rounds", str(rounds)]
     memory_flags = ["--sizes", *(size or ["devnet", "3m"]), "--backend", backend]
-    document = _run_bench("exact_step", flags)
+    *rows, root = map(json.loads, _run_bench("exact_step", flags).splitlines())
+    document = {"rows": rows, "root_ms": root["root_ms"]}
     if device == "cpu":
-        document["memory"] = _run_bench("exact_memory", memory_flags)
+        document["memory"] = json.loads(_run_bench("exact_memory", memory_flags))
     if context.output == JSON:
         return document
     return _summarise(document)
 
 
-def _run_bench(name: str, flags: Sequence[str]) -> Any:
+def _run_bench(name: str, flags: Sequence[str]) -> str:
     done = subprocess.run(
         [sys.executable, "-m", f"bench.{name}", *flags],
         cwd=ROOT,
@@ -102,7 +103,7 @@ def _run_bench(name: str, flags: Sequence[str]) -> Any:
     if done.returncode:
         lines = done.stderr.strip().splitlines()
         raise CommandFailed(f"bench.{name} failed: {lines[-1] if lines else done.returncode}")
-    return json.loads(done.stdout)
+    return done.stdout
 
 
 def _summarise(document: dict[str, Any]) -> dict[str, Any]:
