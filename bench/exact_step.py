@@ -3,11 +3,11 @@
     python -m bench.exact_step [--sizes devnet 3m 25m] [--formats default fast] [--threads 1 2]
                                [--backend auto] [--device cpu] [--rounds N] [--quick]
 
-Prints a JSON document a line, as they are measured. A row is a size, a format and a number of threads: milliseconds a step
-(the fastest of the rounds, and the median) and the ratio exact / ordinary, from paired rounds, so
-that load on the machine falls on both. Ordinary is eager torch: SDPA, library norms, AdamW. A row
-has `replay`, an auditor's time for an interval over the miner's, from paired rounds. The last line
-has `root_ms`, the time of the root of parameters and moments of the last size.
+Prints a JSON document a line, as they are measured. A row is a size, a format and a number of
+threads: milliseconds a step (the fastest of the rounds, and the median) and the ratio exact /
+ordinary, from paired rounds, so that load on the machine falls on both. Ordinary is eager torch:
+SDPA, library norms, AdamW. `replay` is an auditor's time for an interval over the miner's, from
+paired rounds. The last line has `root_ms`, the time of the root of parameters and moments.
 """
 
 import argparse
