@@ -5,6 +5,7 @@ instruction-set path is used is decided at load by `exact/native/paths.py`.
 """
 
 import os
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -52,6 +53,8 @@ class NativeBackend(Backend):
         self._num_threads = num_threads
         self._context: Context | None = None
         self._arena = Arena()
+        # The arena and the scratch memory serve one list at a time.
+        self._lock = threading.Lock()
         self._plans: dict[Any, tuple[Program, Sequence[Op], Plan]] = {}
 
     @property
@@ -82,8 +85,7 @@ class NativeBackend(Backend):
         nanonats = []
         for batch in batches:
             env = {**current, **self._load_tokens(batch[:, :-1], batch[:, 1:])}
-            plan = self._get_plan(program, program.step_ops, env, keep, set(current))
-            results = plan.run(self.get_context(), self._arena, env)
+            results = self._run(program, program.step_ops, env, keep, set(current))
             nanonats.append(results[LOSSES])
             current = {name: results[name + NEXT_SUFFIX] for name in current}
         return current, nanonats
@@ -91,8 +93,19 @@ class NativeBackend(Backend):
     def _execute(
         self, program: Program, ops: Sequence[Op], env: Environment, keep: set[str]
     ) -> None:
-        plan = self._get_plan(program, ops, env, keep - set(env), set())
-        env.update(plan.run(self.get_context(), self._arena, env))
+        env.update(self._run(program, ops, env, keep - set(env), set()))
+
+    def _run(
+        self,
+        program: Program,
+        ops: Sequence[Op],
+        env: Environment,
+        keep: set[str],
+        donated: set[str],
+    ) -> dict[str, np.ndarray]:
+        with self._lock:
+            plan = self._get_plan(program, ops, env, keep, donated)
+            return plan.run(self.get_context(), self._arena, env)
 
     def _get_plan(
         self,
@@ -146,7 +159,7 @@ class NativeBackend(Backend):
             InvalidStep: a NaN, an infinity or a magnitude that the definition refuses.
         """
         layout = {name: (str(array.dtype), array.shape) for name, array in env.items()}
-        results = Plan(program, ops, layout, set(keep), set()).run(
-            self.get_context(), self._arena, env
-        )
+        plan = Plan(program, ops, layout, set(keep), set())
+        with self._lock:
+            results = plan.run(self.get_context(), self._arena, env)
         return {name: results[name] for name in keep}

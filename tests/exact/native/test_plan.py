@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -154,3 +155,13 @@ def test_a_forked_child_makes_its_own_threads() -> None:
         os._exit(0 if result == wanted else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert interval_root(native.train_interval(program, state, batches)) == wanted
+
+
+def test_two_callers_at_once() -> None:
+    """A validator judges and audits with one backend, in threads."""
+    native = NativeBackend(PATHS[0], 1)
+    work = [build_case(*CASES[name], num_steps=20) for name in ("untied-clipped", "llama")]
+    wanted = [interval_root(native.train_interval(*case)) for case in work]
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        found = list(pool.map(lambda case: interval_root(native.train_interval(*case)), work * 3))
+    assert found == wanted * 3
