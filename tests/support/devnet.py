@@ -59,6 +59,7 @@ audit_rate_ppm = 1_000_000
 [membership]
 min_miners = 3
 min_validators = 2
+max_burn_udsc = 2_000_000
 [data]
 directory = 'TEXT'
 """
