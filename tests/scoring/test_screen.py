@@ -68,6 +68,17 @@ def test_equal_body__stale_replay_of_ones_own() -> None:
     assert [(d.uid, d.other_uid, d.other_round) for d in found] == [(1, 1, 3)]
 
 
+def test_much_the_same_again_after_a_round_that_did_not_count() -> None:
+    """One's own work from the same state is no copy; the same bytes from somebody else are."""
+    before = make_tensors(1)
+    again = add_noise(before, 0.3, seed=2)
+    recent = [make(uid, 4, make_tensors(uid)) for uid in range(4)]
+    for sender, expected in ((1, []), (0, [(0, 1, 4)])):
+        current = [make(sender, 5, again), make(2, 5, make_tensors(102))]
+        found = screen.find_duplicates(current, recent, order_by_uid(current))
+        assert [(d.uid, d.other_uid, d.other_round) for d in found] == expected
+
+
 def test_copy_with_noise_is_found_by_overlap() -> None:
     payloads = [make_tensors(uid) for uid in range(4)]
     current = [make(uid, 5, tensors) for uid, tensors in enumerate(payloads)]
