@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from node.chain import Chain
+from node.engine.genesis_doc import format_params
 from node.runtime.context import NANOS_PER_SECOND, BlockInfo, Context
 from node.runtime.state import KeyValueReader, Overlay, VersionReader
 
@@ -67,26 +68,6 @@ def format_time(time_ns: int) -> str:
     return f"{text}.{fraction}Z" if fraction else f"{text}Z"
 
 
-def build_params_json(params: Any) -> dict[str, Any]:
-    """Build the `consensus_params` of a document."""
-    age_ns = params.evidence.max_age_duration.ToNanoseconds()
-    enable_height = params.abci.vote_extensions_enable_height
-    return {
-        "block": {
-            "max_bytes": str(params.block.max_bytes),
-            "max_gas": str(params.block.max_gas),
-        },
-        "evidence": {
-            "max_age_num_blocks": str(params.evidence.max_age_num_blocks),
-            "max_age_duration": str(age_ns),
-            "max_bytes": str(params.evidence.max_bytes),
-        },
-        "validator": {"pub_key_types": list(params.validator.pub_key_types)},
-        "version": {"app": str(params.version.app)},
-        "abci": {"vote_extensions_enable_height": str(enable_height)},
-    }
-
-
 def build_document(
     chain: Chain,
     ctx: Context,
@@ -104,7 +85,7 @@ def build_document(
         "chain_id": ctx.block.chain_id,
         "genesis_time": format_time(ctx.block.time_ns),
         "initial_height": str(ctx.height + 1),
-        "consensus_params": build_params_json(chain.consensus.get_params(ctx)),
+        "consensus_params": format_params(chain.consensus.get_params(ctx)),
         "validators": validators,
         "app_hash": "",
         "app_state": {"devnet": is_devnet, "pallets": chain.runtime.export_genesis(ctx)},

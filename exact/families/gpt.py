@@ -10,12 +10,7 @@ No biases and no gains: fewer sums to define, and nothing is lost at these sizes
 Shape letters: B batch, T tokens, C d_model, F MLP width, V vocabulary.
 """
 
-import math
-
-import numpy as np
-
 from exact.config import DEFAULT_NORM_EPSILON_PPB, ModelConfig, to_float32
-from exact.counter import compute_normal, derive_key
 from exact.families.parts import (
     build_attention_core,
     build_cross_entropy,
@@ -23,12 +18,9 @@ from exact.families.parts import (
     build_norm,
 )
 from exact.program import LOGITS, TOKENS, Op
-from exact.state import PARAM_PREFIX, State
+from exact.state import PARAM_PREFIX
 
 NORM_EPSILON = to_float32(DEFAULT_NORM_EPSILON_PPB)
-EMBEDDING_STD = 0.5
-# Logits of a tied head begin with this standard deviation: 0.8 learned fastest of 0.16 .. 1.2.
-TIED_LOGIT_STD = 0.8
 
 
 def compute_param_shapes(model: ModelConfig) -> dict[str, tuple[int, ...]]:
@@ -43,32 +35,6 @@ def compute_param_shapes(model: ModelConfig) -> dict[str, tuple[int, ...]]:
         shapes[f"layer{i:04d}/mlp_in"] = (hidden, width)
         shapes[f"layer{i:04d}/mlp_out"] = (width, hidden)
     return dict(sorted(shapes.items()))
-
-
-def init_params(model: ModelConfig, seed: int) -> State:
-    """Make first weights: near-normal, or zero for what writes into the residual stream.
-
-    Args:
-        model: the shape.
-        seed: 0 <= seed < 2^64.
-
-    Returns:
-        `param/<name>` -> float32 array.
-    """
-    params: State = {}
-    for name, shape in compute_param_shapes(model).items():
-        if name.endswith("_out") or name == "head":
-            tensor = np.zeros(shape, np.float32)
-        else:
-            tensor = compute_normal(derive_key(seed, name), shape, _get_std(model, name))
-        params[PARAM_PREFIX + name] = tensor
-    return params
-
-
-def _get_std(model: ModelConfig, name: str) -> float:
-    if name == "embedding":
-        return TIED_LOGIT_STD / math.sqrt(model.d_model) if model.tied_head else EMBEDDING_STD
-    return 1.0 / math.sqrt(model.d_model)
 
 
 def build_forward(model: ModelConfig) -> list[list[Op]]:

@@ -12,12 +12,7 @@ Shape letters: B batch, T tokens, C d_model, F MLP width, V vocabulary, H heads,
 and values, D head width.
 """
 
-import math
-
-import numpy as np
-
 from exact.config import ModelConfig
-from exact.counter import compute_normal, derive_key
 from exact.families.parts import (
     build_attention_core,
     build_cross_entropy,
@@ -25,11 +20,7 @@ from exact.families.parts import (
     build_norm,
 )
 from exact.program import LOGITS, TOKENS, Op
-from exact.state import PARAM_PREFIX, State
-
-# As in gpt.py: logits of a tied head begin with this standard deviation.
-TIED_LOGIT_STD = 0.8
-EMBEDDING_STD = 0.5
+from exact.state import PARAM_PREFIX
 
 
 def compute_param_shapes(model: ModelConfig) -> dict[str, tuple[int, ...]]:
@@ -54,34 +45,6 @@ def compute_param_shapes(model: ModelConfig) -> dict[str, tuple[int, ...]]:
         shapes[f"{layer}/mlp_up"] = (hidden, width)
         shapes[f"{layer}/mlp_out"] = (width, hidden)
     return dict(sorted(shapes.items()))
-
-
-def init_params(model: ModelConfig, seed: int) -> State:
-    """Make first weights: gains one, near-normal, or zero for what writes into the residual stream.
-
-    Args:
-        model: the shape.
-        seed: 0 <= seed < 2^64.
-
-    Returns:
-        `param/<name>` -> float32 array.
-    """
-    params: State = {}
-    for name, shape in compute_param_shapes(model).items():
-        if name.endswith("_norm"):
-            tensor = np.ones(shape, np.float32)
-        elif name.endswith("_out") or name == "head":
-            tensor = np.zeros(shape, np.float32)
-        else:
-            tensor = compute_normal(derive_key(seed, name), shape, _get_std(model, name))
-        params[PARAM_PREFIX + name] = tensor
-    return params
-
-
-def _get_std(model: ModelConfig, name: str) -> float:
-    if name == "embedding":
-        return TIED_LOGIT_STD / math.sqrt(model.d_model) if model.tied_head else EMBEDDING_STD
-    return 1.0 / math.sqrt(model.d_model)
 
 
 def build_forward(model: ModelConfig) -> list[list[Op]]:

@@ -20,6 +20,7 @@
 | `substrate/`       |                  | metadata, storage view, extrinsics of that door          |
 | `node_view.py`     | `NodeView`       | the node's home, read-only, and the control socket       |
 | `snapshot.py`      | `Snapshot`       | committed state held still for one query                 |
+| `sockets.py`       | `exchange`       | what the doors over HTTP and WebSocket have in common    |
 | `process.py`       | `run_door`       | what every door process has in common                    |
 | `supervisor.py`    | `DoorSupervisor` | start, restart and stop doors beside a node; free ports  |
 

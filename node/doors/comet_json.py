@@ -12,6 +12,8 @@ import hashlib
 from datetime import UTC, datetime
 from typing import Any
 
+from node.engine.genesis_doc import format_params
+
 Json = dict[str, Any]
 
 _ZERO_TIME = "0001-01-01T00:00:00Z"
@@ -226,25 +228,6 @@ def format_validator_update(update: Any) -> Json:
     return built
 
 
-def format_consensus_params(params: Any) -> Json:
-    """Format tendermint.types.ConsensusParams; durations are nanoseconds."""
-    age = params.evidence.max_age_duration
-    return {
-        "block": {
-            "max_bytes": str(params.block.max_bytes),
-            "max_gas": str(params.block.max_gas),
-        },
-        "evidence": {
-            "max_age_num_blocks": str(params.evidence.max_age_num_blocks),
-            "max_age_duration": str(age.seconds * 1_000_000_000 + age.nanos),
-            "max_bytes": str(params.evidence.max_bytes),
-        },
-        "validator": {"pub_key_types": list(params.validator.pub_key_types)},
-        "version": {"app": str(params.version.app)},
-        "abci": {"vote_extensions_enable_height": str(params.abci.vote_extensions_enable_height)},
-    }
-
-
 def format_list_or_null(items: list[Any]) -> list[Any] | None:
     """Format a list of results, where an empty one is null."""
     return items or None
@@ -261,7 +244,7 @@ def format_block_results(height: int, response: Any) -> Json:
             [format_validator_update(update) for update in response.validator_updates]
         ),
         "consensus_param_updates": (
-            format_consensus_params(response.consensus_param_updates) if has_params else None
+            format_params(response.consensus_param_updates) if has_params else None
         ),
         "app_hash": format_base64(response.app_hash),
     }

@@ -15,6 +15,7 @@ from node.doors.jsonrpc import Call, InternalError, Kind, Param, Route
 from node.doors.node_view import COMETBFT_VERSION, NodeView
 from node.doors.tx_proofs import build_tx_proof
 from node.doors.tx_search import find_blocks, find_txs
+from node.engine.genesis_doc import format_params
 
 DEFAULT_PER_PAGE = 30
 MAX_PER_PAGE = 100
@@ -305,7 +306,7 @@ class ChainRoutes:
     async def get_consensus_params(self, call: Call, height: int | None) -> cj.Json:
         """Answer the consensus parameters; raises InternalError for a bad height."""
         number = self.check_height(height, ahead=1)
-        params = cj.format_consensus_params(self.view.load_consensus_params(number))
+        params = format_params(self.view.load_consensus_params(number))
         return {"block_height": str(number), "consensus_params": params}
 
     async def get_consensus_state(self, call: Call) -> cj.Json:

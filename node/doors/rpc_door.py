@@ -7,12 +7,7 @@ LMDB and hands transactions to the engine's control socket.
 from __future__ import annotations
 
 import argparse
-import asyncio
-import contextlib
 import logging
-import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import uvicorn
 from starlette.applications import Starlette
@@ -22,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route as HttpRoute
 from starlette.routing import WebSocketRoute
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket
 
 from node.doors.jsonrpc import (
     MAX_BODY_BYTES,
@@ -38,8 +33,9 @@ from node.doors.jsonrpc import (
 from node.doors.node_view import NodeView
 from node.doors.process import add_door_arguments, run_door
 from node.doors.rpc_chain import ChainRoutes
-from node.doors.rpc_events import EventHub, SocketSession
+from node.doors.rpc_events import EventHub
 from node.doors.rpc_tx import TxRoutes
+from node.doors.sockets import exchange, follow_chain, get_remote
 
 DEFAULT_PORT = 26657
 MAX_CONNECTIONS = 900
@@ -56,19 +52,6 @@ async def read_body(request: Request) -> bytes:
         if len(body) > MAX_BODY_BYTES:
             break
     return bytes(body[: MAX_BODY_BYTES + 1])
-
-
-def get_remote(connection: Request | WebSocket) -> str:
-    """Get the peer's `host:port`."""
-    client = connection.client
-    return f"{client.host}:{client.port}" if client else ""
-
-
-def stop_if_failed(task: asyncio.Task[None]) -> None:
-    """Stop the process, to be started again, if following the chain failed."""
-    if not task.cancelled() and task.exception() is not None:
-        logger.error("following the chain failed", exc_info=task.exception())
-        signal.raise_signal(signal.SIGTERM)
 
 
 class RpcApp:
@@ -104,18 +87,8 @@ class RpcApp:
                 HttpRoute("/{path:path}", self.serve_http, methods=["GET", "HEAD", "POST"]),
             ],
             middleware=middleware,
-            lifespan=self.run_hub,
+            lifespan=lambda _: follow_chain(self.hub),
         )
-
-    @asynccontextmanager
-    async def run_hub(self, app: Starlette) -> AsyncIterator[None]:
-        """Follow the chain while the application runs; the door ends if that fails."""
-        task = asyncio.create_task(self.hub.run())
-        task.add_done_callback(stop_if_failed)
-        yield
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
 
     async def serve_http(self, request: Request) -> Response:
         """Answer one HTTP request."""
@@ -153,38 +126,17 @@ class RpcApp:
             await socket.send_text(dump_json(build_response(None, error)).decode())
             await socket.close(1013)
             return
-        sender = asyncio.create_task(self.send_queued(socket, session))
-        try:
-            await self.receive(socket, session)
-        except WebSocketDisconnect:
-            pass
-        finally:
-            self.hub.close_session(session)
-            sender.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await sender
 
-    async def receive(self, socket: WebSocket, session: SocketSession) -> None:
-        """Answer messages until the client leaves; raises WebSocketDisconnect."""
-        while True:
-            message = await socket.receive()
-            if message["type"] == "websocket.disconnect":
-                return
-            text = message.get("text") or message.get("bytes") or b""
+        async def handle(text: str | bytes) -> None:
             try:
-                reply = await self.dispatcher.answer_socket(text, session, session.remote)
+                reply = await self.dispatcher.answer_socket(text, session, remote)
             except Exception as error:  # as in serve_http
                 refusal = self.note_failure("websocket", error)
                 reply = dump_json(build_response(None, refusal))
             if reply is not None:
                 session.push(reply)
 
-    async def send_queued(self, socket: WebSocket, session: SocketSession) -> None:
-        """Send what is queued, in order; None ends the connection."""
-        with contextlib.suppress(WebSocketDisconnect, RuntimeError):
-            while (message := await session.queue.get()) is not None:
-                await socket.send_text(message.decode())
-            await socket.close(1013)
+        await exchange(socket, handle, session.queue.get, lambda: self.hub.close_session(session))
 
 
 async def serve(

@@ -7,22 +7,18 @@ node's LMDB and hands extrinsics to the engine.
 from __future__ import annotations
 
 import argparse
-import asyncio
-import contextlib
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket
 
 from node.doors.node_view import NodeView
 from node.doors.process import add_door_arguments, run_door
-from node.doors.rpc_door import stop_if_failed
+from node.doors.sockets import exchange, follow_chain, get_remote
 from node.doors.substrate.author import AuthorMethods
 from node.doors.substrate.blocks import Blocks
 from node.doors.substrate.chain_methods import ChainMethods
@@ -73,18 +69,8 @@ class SubstrateApp:
                 WebSocketRoute("/{path:path}", self.serve_socket),
                 Route("/{path:path}", self.serve_http, methods=["POST"]),
             ],
-            lifespan=self.run_hub,
+            lifespan=lambda _: follow_chain(self.hub),
         )
-
-    @asynccontextmanager
-    async def run_hub(self, app: Starlette) -> AsyncIterator[None]:
-        """Follow the chain while the application runs; the door ends if that fails."""
-        task = asyncio.create_task(self.hub.run())
-        task.add_done_callback(stop_if_failed)
-        yield
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
 
     async def answer(self, body: bytes | str, session: Session | None) -> list[bytes]:
         """Answer one message."""
@@ -109,35 +95,13 @@ class SubstrateApp:
     async def serve_socket(self, socket: WebSocket) -> None:
         """Serve one WebSocket until either side closes it."""
         await socket.accept()
-        client = socket.client
-        session = self.hub.open_session(f"{client.host}:{client.port}" if client else "")
-        sender = asyncio.create_task(self.send_queued(socket, session))
-        try:
-            await self.receive(socket, session)
-        except WebSocketDisconnect:
-            pass
-        finally:
-            self.hub.close_session(session)
-            sender.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await sender
+        session = self.hub.open_session(get_remote(socket))
 
-    async def receive(self, socket: WebSocket, session: Session) -> None:
-        """Answer messages until the client leaves; raises WebSocketDisconnect."""
-        while True:
-            message = await socket.receive()
-            if message["type"] == "websocket.disconnect":
-                return
-            text = message.get("text") or message.get("bytes") or b""
+        async def handle(text: str | bytes) -> None:
             for reply in await self.answer(text, session):
                 session.push(reply)
 
-    async def send_queued(self, socket: WebSocket, session: Session) -> None:
-        """Send what is queued, in order; None ends the connection."""
-        with contextlib.suppress(WebSocketDisconnect, RuntimeError):
-            while (message := await session.take()) is not None:
-                await socket.send_text(message.decode())
-            await socket.close(1013)
+        await exchange(socket, handle, session.take, lambda: self.hub.close_session(session))
 
 
 async def serve(

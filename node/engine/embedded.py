@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from tendermint.abci import types_pb2 as abci
 from tendermint.types import block_pb2, types_pb2, validator_pb2
@@ -50,7 +50,7 @@ from node.engine.hashing import (
 )
 from node.engine.keys import compute_address, load_node_id, load_validator_key
 from node.engine.mempool import Mempool, MempoolLimits
-from node.engine.transition import advance_state, merge_params
+from node.engine.transition import Application, advance_state, merge_params
 from node.engine.validators import ValidatorSet
 
 logger = logging.getLogger(__name__)
@@ -67,20 +67,6 @@ COMMIT_OVERHEAD_BYTES, COMMIT_SIGNATURE_BYTES = 94, 109
 
 COMMIT_FLAG = validator_pb2.BLOCK_ID_FLAG_COMMIT
 ABSENT_FLAG = validator_pb2.BLOCK_ID_FLAG_ABSENT
-
-
-class Application(Protocol):
-    """The ABCI 2.0 methods; requests and responses are `tendermint.abci` messages."""
-
-    def info(self, request: Any) -> Any: ...
-    def init_chain(self, request: Any) -> Any: ...
-    def check_tx(self, request: Any) -> Any: ...
-    def prepare_proposal(self, request: Any) -> Any: ...
-    def process_proposal(self, request: Any) -> Any: ...
-    def extend_vote(self, request: Any) -> Any: ...
-    def verify_vote_extension(self, request: Any) -> Any: ...
-    def finalize_block(self, request: Any) -> Any: ...
-    def commit(self, request: Any) -> Any: ...
 
 
 StepHook = Callable[[str, int], None]

@@ -138,6 +138,25 @@ def parse_params(document: dict[str, Any]) -> Any:
     return params
 
 
+def format_params(params: Any) -> dict[str, Any]:
+    """Format tendermint.types.ConsensusParams; durations are nanoseconds."""
+    age = params.evidence.max_age_duration
+    return {
+        "block": {
+            "max_bytes": str(params.block.max_bytes),
+            "max_gas": str(params.block.max_gas),
+        },
+        "evidence": {
+            "max_age_num_blocks": str(params.evidence.max_age_num_blocks),
+            "max_age_duration": str(age.seconds * NANOS_PER_SECOND + age.nanos),
+            "max_bytes": str(params.evidence.max_bytes),
+        },
+        "validator": {"pub_key_types": list(params.validator.pub_key_types)},
+        "version": {"app": str(params.version.app)},
+        "abci": {"vote_extensions_enable_height": str(params.abci.vote_extensions_enable_height)},
+    }
+
+
 def ensure_params(params: Any) -> None:
     """Refuse block limits that CometBFT would refuse."""
     if not (params.block.max_bytes == -1 or 0 < params.block.max_bytes <= BLOCK_BYTES_MAX):

@@ -14,6 +14,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from tendermint.abci import types_pb2 as abci
 from tendermint.types import params_pb2, types_pb2
 
+from node.store.proofs import encode_varint
+
 PART_SIZE_BYTES = 65536
 NANOS_PER_SECOND = 10**9
 ZERO_TIME_SECONDS = -62135596800  # Go's zero time, year 1
@@ -139,17 +141,8 @@ def make_block_id(block: Any) -> Any:
     )
 
 
-def _encode_varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
 def _encode_bytes(field: int, value: bytes) -> bytes:
-    return bytes((field << 3 | 2,)) + _encode_varint(len(value)) + value
+    return bytes((field << 3 | 2,)) + encode_varint(len(value)) + value
 
 
 def _encode_fixed(field: int, value: int) -> bytes:
@@ -161,7 +154,7 @@ def make_vote_sign_bytes(
 ) -> bytes:
     """Make what a validator signs for a precommit: a length-prefixed CanonicalVote."""
     parts = block_id.part_set_header
-    header = (b"\x08" + _encode_varint(parts.total) if parts.total else b"") + (
+    header = (b"\x08" + encode_varint(parts.total) if parts.total else b"") + (
         _encode_bytes(2, parts.hash) if parts.hash else b""
     )
     canonical_id = (_encode_bytes(1, block_id.hash) if block_id.hash else b"") + _encode_bytes(
@@ -169,7 +162,7 @@ def make_vote_sign_bytes(
     )
     vote = b"".join(
         (
-            b"\x08" + _encode_varint(PRECOMMIT),
+            b"\x08" + encode_varint(PRECOMMIT),
             _encode_fixed(2, height),
             _encode_fixed(3, round_),
             _encode_bytes(4, canonical_id) if block_id.hash else b"",
@@ -177,7 +170,7 @@ def make_vote_sign_bytes(
             _encode_bytes(6, chain_id.encode()) if chain_id else b"",
         )
     )
-    return _encode_varint(len(vote)) + vote
+    return encode_varint(len(vote)) + vote
 
 
 def make_extension_sign_bytes(chain_id: str, height: int, round_: int, extension: bytes) -> bytes:
@@ -190,4 +183,4 @@ def make_extension_sign_bytes(chain_id: str, height: int, round_: int, extension
             _encode_bytes(4, chain_id.encode()) if chain_id else b"",
         )
     )
-    return _encode_varint(len(message)) + message
+    return encode_varint(len(message)) + message

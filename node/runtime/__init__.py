@@ -21,6 +21,7 @@
 | `options.py`     | `NodeOptions`    | what an operator sets without changing what is computed    |
 | `paging.py`      | `paginate`       | pages of a query answer                                    |
 | `addresses.py`   |                  | bech32 and address derivation                              |
+| `parsing.py`    |                  | addresses that a message names, or their refusal           |
 | `times.py`       |                  | times and durations of messages, whatever they hold        |
 | `coins.py`       |                  | amounts of a denomination                                  |
 | `substrate/`     | `CallTable`      | extrinsics: the second format of transactions              |

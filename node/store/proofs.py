@@ -51,7 +51,8 @@ def hash_inner(left: bytes, right: bytes) -> bytes:
     return sha256(b"\x01" + left + right).digest()
 
 
-def _encode_varint(value: int) -> bytes:
+def encode_varint(value: int) -> bytes:
+    """Encode an unsigned number, seven bits a byte, lowest first."""
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
@@ -63,7 +64,7 @@ def _encode_varint(value: int) -> bytes:
 def hash_store(name: str, root: bytes) -> bytes:
     """Hash a leaf of the app tree: a pallet store's name and root."""
     raw = name.encode()
-    body = _encode_varint(len(raw)) + raw + b"\x20" + sha256(root).digest()
+    body = encode_varint(len(raw)) + raw + b"\x20" + sha256(root).digest()
     return sha256(b"\x00" + body).digest()
 
 

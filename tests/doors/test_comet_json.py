@@ -10,6 +10,7 @@ from tendermint.types import block_pb2, params_pb2, types_pb2, validator_pb2
 
 from node.doors import comet_json as cj
 from node.doors.tx_proofs import build_tx_proof, compute_aunts, compute_root, hash_inner, hash_leaf
+from node.engine.genesis_doc import format_params
 
 
 @pytest.mark.parametrize(
@@ -122,7 +123,7 @@ def test_consensus_params() -> None:
     params = params_pb2.ConsensusParams()
     params.block.max_gas = -1
     params.evidence.max_age_duration.seconds = 172_800
-    built = cj.format_consensus_params(params)
+    built = format_params(params)
     assert built["block"]["max_gas"] == "-1"
     assert built["evidence"]["max_age_duration"] == "172800000000000"
 

@@ -21,7 +21,6 @@ from genesis.devnet import (
 )
 from genesis.document import (
     GenesisError,
-    build_params_json,
     compute_hash,
     encode_document,
     export_document,
@@ -30,7 +29,7 @@ from genesis.document import (
 from node.chain import CHAIN_ID, build_chain
 from node.engine.embedded import EmbeddedEngine
 from node.engine.errors import HomeMismatch
-from node.engine.genesis_doc import parse_params
+from node.engine.genesis_doc import format_params, parse_params
 from node.engine.process import open_engine
 from node.process import load_extender
 from node.runtime.options import NodeOptions
@@ -66,7 +65,7 @@ def test_canonical(document: dict[str, Any]) -> None:
 
 def test_consensus_params_round_trip() -> None:
     params = parse_params({"block": {"max_bytes": "1000", "max_gas": "7"}})
-    assert parse_params(build_params_json(params)) == params
+    assert parse_params(format_params(params)) == params
 
 
 def edit_duplicate_account(pallets: dict[str, Any]) -> None:

@@ -28,6 +28,7 @@ from tendermint.abci import types_pb2 as abci
 
 from node.engine.comet.framing import FrameBuffer, FramingError, encode_wrapped
 from node.engine.control import short_path
+from node.engine.transition import Application
 
 logger = logging.getLogger(__name__)
 
@@ -38,19 +39,10 @@ BACKLOG_BYTES_MAX = 256 << 20
 """A client that does not read its answers is cut off."""
 
 
-class Application(Protocol):
-    """The ABCI 2.0 methods; requests and responses are `tendermint.abci` messages."""
+class QueriedApplication(Application, Protocol):
+    """The application with queries; under the embedded engine the doors read the state instead."""
 
-    def info(self, request: Any) -> Any: ...
     def query(self, request: Any) -> Any: ...
-    def check_tx(self, request: Any) -> Any: ...
-    def init_chain(self, request: Any) -> Any: ...
-    def prepare_proposal(self, request: Any) -> Any: ...
-    def process_proposal(self, request: Any) -> Any: ...
-    def extend_vote(self, request: Any) -> Any: ...
-    def verify_vote_extension(self, request: Any) -> Any: ...
-    def finalize_block(self, request: Any) -> Any: ...
-    def commit(self, request: Any) -> Any: ...
 
 
 class Snapshots(Protocol):
@@ -83,7 +75,7 @@ SNAPSHOT_METHODS = (
 )
 
 
-def list_handlers(application: Application, snapshots: Snapshots) -> dict[str, Handler]:
+def list_handlers(application: QueriedApplication, snapshots: Snapshots) -> dict[str, Handler]:
     """List what answers each kind of request."""
     handlers: dict[str, Handler] = {name: getattr(application, name) for name in METHODS}
     handlers.update({name: getattr(snapshots, name) for name in SNAPSHOT_METHODS})
@@ -99,7 +91,7 @@ class AbciServer:
         path: of the socket; one that a killed node left behind is replaced.
     """
 
-    def __init__(self, application: Application, snapshots: Snapshots, path: Path) -> None:
+    def __init__(self, application: QueriedApplication, snapshots: Snapshots, path: Path) -> None:
         self.path = path
         self.handlers = list_handlers(application, snapshots)
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -3,6 +3,8 @@
 Source: CometBFT v0.39 abci/types/messages.go; `reference/chain.md` section 3.4.
 """
 
+from node.store.proofs import encode_varint
+
 FRAME_BYTES_MAX = 128 << 20
 """More than any request: a block has 100 MiB at most."""
 
@@ -13,16 +15,6 @@ LENGTH_DELIMITED = 2
 
 class FramingError(Exception):
     """The other side sent what is no frame; the connection cannot go on."""
-
-
-def encode_varint(value: int) -> bytes:
-    """Encode an unsigned number, seven bits a byte, lowest first."""
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
 
 
 def encode_wrapped(field: int, message: bytes) -> bytes:

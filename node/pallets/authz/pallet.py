@@ -46,10 +46,9 @@ from node.pallets.authz.types import (
     Dispatcher,
 )
 from node.pallets.bank.types import BalancesRead
-from node.runtime.addresses import AddressError, decode_account, encode_account
+from node.runtime.addresses import encode_account
 from node.runtime.context import Context
 from node.runtime.errors import (
-    InvalidAddress,
     InvalidRequest,
     InvariantBroken,
     ensure,
@@ -57,7 +56,8 @@ from node.runtime.errors import (
 )
 from node.runtime.paging import paginate, paginate_keys
 from node.runtime.pallet import Pallet, call, invariant, query
-from node.runtime.times import get_nanoseconds, is_valid_time
+from node.runtime.parsing import parse_account
+from node.runtime.times import get_nanoseconds, is_valid_time, list_due
 
 Key = tuple[bytes, bytes, str]
 
@@ -100,7 +100,7 @@ class AuthzPallet(Pallet[AuthzSchema]):
             UnknownRequest, CallNotAllowed, InvalidCoins, InvalidRequest.
         Emits: AuthorizationGranted.
         """
-        grantee = parse_addr(msg.grantee)
+        grantee = parse_account(msg.grantee, "grantee")
         ensure(grantee != origin, GranteeIsGranter)
         authorization = open_authorization(msg.grant.authorization)
         url = msg.grant.authorization.type_url
@@ -135,7 +135,7 @@ class AuthzPallet(Pallet[AuthzSchema]):
         Emits: AuthorizationRevoked.
         """
         ensure(len(msg.msg_type_url) <= MAX_URL_CHARS, AuthorizationMissing)
-        key = (origin, parse_addr(msg.grantee), msg.msg_type_url)
+        key = (origin, parse_account(msg.grantee, "grantee"), msg.msg_type_url)
         ensure(self.storage.grants.has(ctx, key), AuthorizationMissing, msg.msg_type_url)
         self._forget(ctx, key)
         ctx.emit(AuthorizationRevoked(msg.msg_type_url, msg.granter, msg.grantee))
@@ -226,12 +226,8 @@ class AuthzPallet(Pallet[AuthzSchema]):
 
     def process_expired(self, ctx: Context) -> None:
         """Forget grants whose time is over, a bounded number a block."""
-        due: list[Key] = []
-        for expires_ns, key in self.storage.expiry_queue.iterate(ctx):
-            if expires_ns > ctx.block.time_ns or len(due) == MAX_EXPIRED_PER_BLOCK:
-                break
-            due.append(key)
-        for key in due:
+        queue = self.storage.expiry_queue.iterate(ctx)
+        for key in list_due(queue, ctx.block.time_ns, MAX_EXPIRED_PER_BLOCK):
             self._forget(ctx, key)
 
     # Queries
@@ -284,17 +280,6 @@ class AuthzPallet(Pallet[AuthzSchema]):
         is_known = known == sorted(self.storage.grants_by_grantee.iterate(ctx))
         if not is_known or queued != sorted(self.storage.expiry_queue.iterate(ctx)):
             raise InvariantBroken("authz: an index does not agree with the grants")
-
-
-def parse_addr(text: str) -> bytes:
-    """Decode the address of a grantee.
-
-    Raises: InvalidAddress.
-    """
-    try:
-        return decode_account(text)
-    except AddressError as error:
-        raise InvalidAddress(f"invalid grantee address: {error}") from error
 
 
 def build_entry(key: Key, grant: Any) -> Any:

@@ -31,7 +31,7 @@ from node.pallets.bank.types import (
     CoinSpent,
     Transferred,
 )
-from node.runtime.addresses import AddressError, decode_account, encode_account
+from node.runtime.addresses import encode_account
 from node.runtime.codecs import ADDRESS, AMOUNT, TEXT, ProtoCodec, pair
 from node.runtime.coins import (
     BASE_DENOM,
@@ -44,7 +44,6 @@ from node.runtime.coins import (
 from node.runtime.context import Context
 from node.runtime.errors import (
     InsufficientFunds,
-    InvalidAddress,
     InvalidRequest,
     InvariantBroken,
     QueryInvalid,
@@ -55,6 +54,7 @@ from node.runtime.errors import (
 from node.runtime.paging import paginate
 from node.runtime.pallet import Pallet, call, invariant, query
 from node.runtime.params import ParamsCodec
+from node.runtime.parsing import parse_account
 from node.runtime.storage import Item, Map, Schema
 
 
@@ -231,10 +231,7 @@ class BankPallet(Pallet[BankSchema]):
                 ctx.emit(Transferred(encode_account(recipient), encode_account(origin), text))
 
     def _parse_recipient(self, text: str) -> bytes:
-        try:
-            recipient = decode_account(text)
-        except AddressError as error:
-            raise InvalidAddress(f"invalid to address: {error}") from error
+        recipient = parse_account(text, "to")
         is_blocked = self._accounts.is_module_addr(recipient)
         ensure(not is_blocked, Unauthorized, f"{text} is not allowed to receive funds")
         return recipient

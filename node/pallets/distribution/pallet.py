@@ -55,17 +55,13 @@ from node.pallets.mint.types import ConsensusEmission
 from node.pallets.staking.shares import DECIMALS_18
 from node.pallets.staking.types import OperatorsRead
 from node.runtime.addresses import (
-    AddressError,
     compute_module_address,
-    decode_account,
-    decode_operator,
     encode_account,
     encode_operator,
 )
 from node.runtime.coins import BASE_DENOM, build_coin, parse_coins
 from node.runtime.context import Context
 from node.runtime.errors import (
-    InvalidAddress,
     InvalidCoins,
     InvariantBroken,
     Unauthorized,
@@ -73,6 +69,7 @@ from node.runtime.errors import (
     refuse,
 )
 from node.runtime.pallet import call, ensure_authority, invariant
+from node.runtime.parsing import parse_account, parse_operator
 
 MODULE_ADDR = compute_module_address(DISTRIBUTION_MODULE)
 FEE_COLLECTOR_ADDR = compute_module_address(FEE_COLLECTOR)
@@ -193,10 +190,7 @@ class DistributionPallet(DistributionQueries):
         Raises: InvalidAddress, WithdrawAddressDisabled, Unauthorized.
         Emits: WithdrawAddressSet.
         """
-        try:
-            recipient = decode_account(msg.withdraw_address)
-        except AddressError as error:
-            raise InvalidAddress(f"invalid withdraw address: {error}") from error
+        recipient = parse_account(msg.withdraw_address, "withdraw")
         ensure(self.storage.params.expect(ctx).withdraw_addr_enabled, WithdrawAddressDisabled)
         is_module = self._accounts.is_module_addr(recipient)
         text = f"{msg.withdraw_address} is not allowed to receive external funds"
@@ -219,7 +213,7 @@ class DistributionPallet(DistributionQueries):
         Raises: InvalidAddress, RewardedOperatorUnknown, RewardedDelegationUnknown.
         Emits: RewardsWithdrawn, CoinSpent, CoinReceived, Transferred.
         """
-        operator_addr = parse_operator_addr(msg.validator_address)
+        operator_addr = parse_operator(msg.validator_address)
         is_known = self._staking.get_operator(ctx, operator_addr) is not None
         ensure(is_known, RewardedOperatorUnknown)
         ensure(self._staking.get_shares(ctx, origin, operator_addr) > 0, RewardedDelegationUnknown)
@@ -264,10 +258,7 @@ class DistributionPallet(DistributionQueries):
         Emits: CoinSpent, CoinReceived, Transferred.
         """
         ensure_authority(origin)
-        try:
-            recipient = decode_account(msg.recipient)
-        except AddressError as error:
-            raise InvalidAddress(f"invalid recipient address: {error}") from error
+        recipient = parse_account(msg.recipient, "recipient")
         for denom, amount in parse_coins(msg.amount):
             ensure(denom == BASE_DENOM, InvalidCoins, f"the pool holds {BASE_DENOM} only")
             self.spend_community_pool(ctx, recipient, amount)
@@ -386,14 +377,3 @@ class DistributionPallet(DistributionQueries):
             if owed != rewards.outstanding_udsc * SCALE:
                 text = encode_operator(operator_addr)
                 raise InvariantBroken(f"distribution: rewards of {text} do not add up")
-
-
-def parse_operator_addr(text: str) -> bytes:
-    """Decode an operator address.
-
-    Raises: InvalidAddress.
-    """
-    try:
-        return decode_operator(text)
-    except AddressError as error:
-        raise InvalidAddress(f"invalid validator address: {error}") from error

@@ -34,7 +34,7 @@ from node.pallets.feegrant.types import (
     AllowanceUsed,
     FeegrantSchema,
 )
-from node.runtime.addresses import AddressError, decode_account, encode_account
+from node.runtime.addresses import encode_account
 from node.runtime.context import Context
 from node.runtime.errors import (
     InvalidAddress,
@@ -45,6 +45,8 @@ from node.runtime.errors import (
 )
 from node.runtime.paging import paginate, paginate_keys
 from node.runtime.pallet import Pallet, call, invariant, query
+from node.runtime.parsing import parse_account
+from node.runtime.times import list_due
 
 Key = tuple[bytes, bytes]
 """Grantee, granter."""
@@ -101,7 +103,7 @@ class FeegrantPallet(Pallet[FeegrantSchema]):
             AllowanceExpired, DurationInvalid.
         Emits: AllowanceGranted.
         """
-        grantee = parse_addr(msg.grantee)
+        grantee = parse_account(msg.grantee, "grantee")
         ensure(grantee != origin, InvalidAddress, "cannot self-grant fee authorization")
         key = (grantee, origin)
         is_new = not self.storage.grants.has(ctx, key)
@@ -126,7 +128,7 @@ class FeegrantPallet(Pallet[FeegrantSchema]):
         Raises: InvalidAddress, AllowanceMissing.
         Emits: AllowanceRevoked.
         """
-        key = (parse_addr(msg.grantee), origin)
+        key = (parse_account(msg.grantee, "grantee"), origin)
         ensure(self.storage.grants.has(ctx, key), AllowanceMissing)
         self._forget(ctx, key)
         ctx.emit(AllowanceRevoked(msg.granter, msg.grantee))
@@ -153,12 +155,8 @@ class FeegrantPallet(Pallet[FeegrantSchema]):
 
     def process_expired(self, ctx: Context) -> None:
         """Forget allowances that are over, a bounded number a block."""
-        due: list[Key] = []
-        for expires_ns, key in self.storage.expiry_queue.iterate(ctx):
-            if expires_ns > ctx.block.time_ns or len(due) == MAX_EXPIRED_PER_BLOCK:
-                break
-            due.append(key)
-        for key in due:
+        queue = self.storage.expiry_queue.iterate(ctx)
+        for key in list_due(queue, ctx.block.time_ns, MAX_EXPIRED_PER_BLOCK):
             self._forget(ctx, key)
 
     # Queries
@@ -200,14 +198,3 @@ class FeegrantPallet(Pallet[FeegrantSchema]):
         is_known = known == sorted(self.storage.grants_by_granter.iterate(ctx))
         if not is_known or queued != sorted(self.storage.expiry_queue.iterate(ctx)):
             raise InvariantBroken("feegrant: an index does not agree with the allowances")
-
-
-def parse_addr(text: str) -> bytes:
-    """Decode the address of a grantee.
-
-    Raises: InvalidAddress.
-    """
-    try:
-        return decode_account(text)
-    except AddressError as error:
-        raise InvalidAddress(f"invalid grantee address: {error}") from error

@@ -75,7 +75,7 @@ from node.runtime.errors import (
     refuse,
 )
 from node.runtime.pallet import call, invariant
-from node.runtime.times import get_nanoseconds
+from node.runtime.times import get_nanoseconds, list_due
 
 GOV_ADDR = compute_module_address(GOV_MODULE)
 DEPOSIT = gov_pb2.PROPOSAL_STATUS_DEPOSIT_PERIOD
@@ -341,12 +341,7 @@ class GovPallet(LegacyGov):
             self._decide(ctx, self.storage.proposals.expect(ctx, proposal_id))
 
     def _list_due(self, ctx: Context, queue: Any) -> list[int]:
-        due: list[int] = []
-        for end_ns, proposal_id in queue.iterate(ctx):
-            if end_ns > ctx.block.time_ns or len(due) == MAX_DECISIONS_PER_BLOCK:
-                break
-            due.append(proposal_id)
-        return due
+        return list_due(queue.iterate(ctx), ctx.block.time_ns, MAX_DECISIONS_PER_BLOCK)
 
     def _decide(self, ctx: Context, proposal: Any) -> None:
         params = self.get_params(ctx)

@@ -67,22 +67,20 @@ from node.pallets.staking.types import (
     get_entry_time_ns,
 )
 from node.runtime.addresses import (
-    AddressError,
     compute_consensus_address,
-    decode_operator,
     encode_account,
     encode_operator,
 )
 from node.runtime.coins import BASE_DENOM, build_coin, parse_amount, parse_coin
 from node.runtime.context import Context
 from node.runtime.errors import (
-    InvalidAddress,
     InvalidRequest,
     InvariantBroken,
     ensure,
     refuse,
 )
 from node.runtime.pallet import call, invariant
+from node.runtime.parsing import parse_operator
 
 ED25519_TYPE_URL = "/cosmos.crypto.ed25519.PubKey"
 
@@ -191,7 +189,7 @@ class StakingPallet(ConsensusSet):
             InsufficientFunds.
         Emits: Delegated.
         """
-        operator_addr = parse_operator_addr(msg.validator_address)
+        operator_addr = parse_operator(msg.validator_address)
         amount = parse_bond(msg.amount)
         self.get_operator_or_refuse(ctx, operator_addr)
         self._bank.transfer(ctx, origin, BONDED_ADDR, amount)
@@ -209,8 +207,8 @@ class StakingPallet(ConsensusSet):
             RedelegationEntriesFull, ExchangeRateZero.
         Emits: RedelegationStarted, Delegated.
         """
-        source = parse_operator_addr(msg.validator_src_address)
-        target = parse_operator_addr(msg.validator_dst_address)
+        source = parse_operator(msg.validator_src_address)
+        target = parse_operator(msg.validator_dst_address)
         amount = parse_bond(msg.amount)
         ensure(source != target, SelfRedelegation)
         ensure(self.storage.operators.has(ctx, target), RedelegationTargetUnknown)
@@ -241,7 +239,7 @@ class StakingPallet(ConsensusSet):
             SharesInsufficient, UnbondingEntriesFull, SelfDelegationBelowMinimum.
         Emits: UnbondingStarted.
         """
-        operator_addr = parse_operator_addr(msg.validator_address)
+        operator_addr = parse_operator(msg.validator_address)
         amount = parse_bond(msg.amount)
         returned = self._unbond(ctx, origin, operator_addr, amount)
         self._bank.transfer(ctx, BONDED_ADDR, NOT_BONDED_ADDR, returned)
@@ -273,7 +271,7 @@ class StakingPallet(ConsensusSet):
             ExchangeRateZero.
         Emits: Delegated, UnbondingCancelled.
         """
-        operator_addr = parse_operator_addr(msg.validator_address)
+        operator_addr = parse_operator(msg.validator_address)
         amount = parse_bond(msg.amount)
         self.get_operator_or_refuse(ctx, operator_addr)
         unbonding = self.storage.unbondings.get(ctx, (origin, operator_addr))
@@ -484,17 +482,6 @@ def parse_bond(coin: Any) -> int:
         f"invalid coin denomination: got {denom}, expected {BASE_DENOM}",
     )
     return amount
-
-
-def parse_operator_addr(text: str) -> bytes:
-    """Decode an operator address.
-
-    Raises: InvalidAddress.
-    """
-    try:
-        return decode_operator(text)
-    except AddressError as error:
-        raise InvalidAddress(f"invalid validator address: {error}") from error
 
 
 def parse_consensus_key(packed: Any) -> bytes:
