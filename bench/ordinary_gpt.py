@@ -9,9 +9,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from exact.config import ModelConfig, OptimiserConfig
-from exact.families.gpt import NORM_EPSILON
+from exact.config import DEFAULT_NORM_EPSILON_PPB, ModelConfig, OptimiserConfig, to_float32
 from exact.state import PARAM_PREFIX, strip_prefix
+
+NORM_EPSILON = to_float32(DEFAULT_NORM_EPSILON_PPB)
 
 
 class OrdinaryGpt:

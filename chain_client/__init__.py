@@ -16,6 +16,7 @@
 | `mnemonic.py`    | `derive_secret`, ...  | BIP-39 words, BIP-32 at m/44'/118'/index'/0/0       |
 | `address.py`     | `encode_address`, ... | bech32 addresses                                    |
 | `amounts.py`     | `parse_amount`, ...   | `5DSC` and `5000000udsc`                            |
+| `durable.py`     | `sync_path`           | files that outlive a power cut                      |
 | `errors.py`      | `ChainClientError`    | the tree of refusals                                |
 | `blob/`          | `BlobStore`, ...      | payloads and states between participants            |
 

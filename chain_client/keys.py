@@ -23,6 +23,7 @@ from typing import Any
 from coincurve import PrivateKey
 
 from chain_client.address import compute_address
+from chain_client.durable import sync_path
 from chain_client.errors import (
     InvalidInput,
     KeyExists,
@@ -312,11 +313,7 @@ def write_document(path: Path, document: dict[str, Any]) -> None:
             raise KeyExists(f"a key is already at {path}", path=str(path)) from None
     finally:
         temporary.unlink()
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    sync_path(path.parent)
 
 
 def _decrypt(document: dict[str, Any], phrase: str, path: Path) -> bytes:

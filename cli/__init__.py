@@ -6,7 +6,6 @@
 | `context.py`   | `command` decorator: common options, home, node, keys, client        |
 | `output.py`    | one document on stdout, people on stderr, exit codes                 |
 | `messages.py`  | protobuf messages as documents                                       |
-| `consensus_key.py` | key files of consensus nodes                                     |
 | `spec_file.py` | run specifications from TOML; defaults in `spec_default.toml`        |
 | `keys.py`, `query.py`, `tx.py`, `run.py`, `node.py`, `status.py`: the groups          |
 | `gov.py`, `grant.py`, `params.py`, `query_gov.py`, `query_stake.py`: more of tx, query |

@@ -1,13 +1,16 @@
-"""What `miner run` and `validator run` share: a seat, and work until the run is over."""
+"""What `miner run` and `validator run` share: options, a seat, work until the run is over."""
 
 import asyncio
 import logging
 import signal
 import sys
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-from cli.context import Context
+import typer
+
+from cli.context import KEYS, Context
 from cli.output import CommandFailed
 
 if TYPE_CHECKING:
@@ -15,6 +18,23 @@ if TYPE_CHECKING:
     from miner.participant import Seat
 
 PATIENCE_SECONDS = 60.0
+NEEDS = (*KEYS, "node", "chain_id")
+
+RunOption = Annotated[int, typer.Option("--run", help="The run to join.", min=1)]
+HostOption = Annotated[str, typer.Option("--host", help="Address to serve at.")]
+PortOption = Annotated[int, typer.Option("--port", help="Port to serve at; 0 = 9300 + uid.", min=0)]
+PortOffsetOption = Annotated[
+    int | None,
+    typer.Option(
+        "--port-offset", help="Added to the default port; the devnet's without it.", min=0
+    ),
+]
+BackendOption = Annotated[str, typer.Option("--backend", help="auto, native, torch or numpy.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="cpu or cuda.")]
+DatasetOption = Annotated[
+    Path | None, typer.Option("--dataset", help="Folder with the run's text.")
+]
+MaxBurnOption = Annotated[str, typer.Option("--max-burn", help="Most to pay for a seat.")]
 
 
 async def run_participant(

@@ -80,12 +80,11 @@ async def create_operator(
     from cosmos.staking.v1beta1.tx_pb2 import MsgCreateValidator
 
     from chain_client.tx import pack_any
-    from cli.consensus_key import load_public_key
 
     amount_udsc = parse_amount(amount)
     key = context.key(sender)
     path = consensus_key or context.home / "consensus_keys" / f"{sender}.json"
-    public_key = load_public_key(path)
+    public_key = _load_consensus_key(path)
     message = MsgCreateValidator(
         min_self_delegation="1",
         delegator_address=key.address,
@@ -108,6 +107,17 @@ async def create_operator(
         "amount_udsc": amount_udsc,
         **document,
     }
+
+
+def _load_consensus_key(path: Path) -> bytes:
+    """Return the 32-byte public key of a file; make key and file when there is none."""
+    from node.engine.errors import KeyFileInvalid
+    from node.engine.keys import load_validator_key
+
+    try:
+        return load_validator_key(path).public_key
+    except KeyFileInvalid as error:
+        raise CommandFailed(str(error)) from error
 
 
 @command(stake_app, "register-node", needs=TX)

@@ -1,31 +1,38 @@
 """`descent validator`: earn by judging."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from cli.context import KEYS, Context, command, new_group
-from cli.participant import run_participant
+from cli.context import Context, command, new_group
+from cli.participant import (
+    NEEDS,
+    BackendOption,
+    DatasetOption,
+    DeviceOption,
+    HostOption,
+    MaxBurnOption,
+    PortOffsetOption,
+    PortOption,
+    RunOption,
+    run_participant,
+)
 
 app = new_group("Earn by judging.")
-NEEDS = (*KEYS, "node", "chain_id")
 
 
 @command(app, "run", needs=NEEDS)
 async def run(
     context: Context,
-    run: Annotated[int, typer.Option(help="The run to join.", min=1)],
+    run: RunOption,
     key: Annotated[str, typer.Option(help="Name of the operator's key.")],
-    host: Annotated[str, typer.Option(help="Address to serve at.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to serve at; 0 = 9300 + uid.", min=0)] = 0,
-    port_offset: Annotated[
-        int | None, typer.Option(help="Added to the default port; the devnet's without it.", min=0)
-    ] = None,
-    backend: Annotated[str, typer.Option(help="auto, native, torch or numpy.")] = "auto",
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    dataset: Annotated[Path | None, typer.Option(help="Folder with the run's text.")] = None,
-    max_burn: Annotated[str, typer.Option(help="Most to pay for a seat.")] = "10DSC",
+    host: HostOption = "127.0.0.1",
+    port: PortOption = 0,
+    port_offset: PortOffsetOption = None,
+    backend: BackendOption = "auto",
+    device: DeviceOption = "cpu",
+    dataset: DatasetOption = None,
+    max_burn: MaxBurnOption = "10DSC",
 ) -> Any:
     """Join a run as a validator and judge until it is over."""
     from proto.descent.runs.v1 import runs_pb2

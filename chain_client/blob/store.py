@@ -27,6 +27,7 @@ from chain_client.blob.errors import (
     BlobUnwritable,
     InvalidAddress,
 )
+from chain_client.durable import sync_path
 
 _Signature: TypeAlias = tuple[int, int, int]  # inode, size, mtime_ns
 PARTIAL_FOLDER = "partial"
@@ -217,10 +218,10 @@ class BlobStore:
         path = self._get_path(kind, address)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            _sync(partial)
+            sync_path(partial)
             os.utime(partial)
             os.replace(partial, path)
-            _sync(path.parent)
+            sync_path(path.parent)
             self._checked[path] = _get_signature(path)
         except OSError as error:
             partial.unlink(missing_ok=True)
@@ -243,11 +244,3 @@ def _map_file(path: Path) -> memoryview:
         if not os.fstat(file.fileno()).st_size:
             return memoryview(b"")  # an empty file cannot be mapped
         return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

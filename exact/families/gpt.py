@@ -10,7 +10,7 @@ No biases and no gains: fewer sums to define, and nothing is lost at these sizes
 Shape letters: B batch, T tokens, C d_model, F MLP width, V vocabulary.
 """
 
-from exact.config import DEFAULT_NORM_EPSILON_PPB, ModelConfig, to_float32
+from exact.config import ModelConfig
 from exact.families.parts import (
     build_attention_core,
     build_cross_entropy,
@@ -19,8 +19,6 @@ from exact.families.parts import (
 )
 from exact.program import LOGITS, TOKENS, Op
 from exact.state import PARAM_PREFIX
-
-NORM_EPSILON = to_float32(DEFAULT_NORM_EPSILON_PPB)
 
 
 def compute_param_shapes(model: ModelConfig) -> dict[str, tuple[int, ...]]:

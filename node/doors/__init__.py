@@ -11,6 +11,7 @@
 | `rpc_chain.py`     | `ChainRoutes`    | status, blocks, results, transactions, searches          |
 | `rpc_tx.py`        | `TxRoutes`       | broadcast, mempool, ABCI queries                         |
 | `rpc_events.py`    | `EventHub`       | subscriptions                                            |
+| `rpc_errors.py`    | `JsonRpcError`   | the error of both JSON-RPC dialects                      |
 | `jsonrpc.py`       | `Dispatcher`     | CometBFT's JSON-RPC dialect, without I/O                 |
 | `event_query.py`   | `EventQuery`     | the query language of subscriptions and searches         |
 | `tx_search.py`     | `find_txs`       | transactions and blocks by their events                  |

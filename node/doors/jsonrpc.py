@@ -4,7 +4,7 @@ Requests arrive three ways: a JSON document by POST (one call or a batch), a URI
 its query string, and a message on a WebSocket. All three meet here and leave as `Reply` values;
 `rpc_door.py` moves bytes.
 
-    RpcError            becomes the `error` object of a response
+    RpcError            becomes the `error` object of a response (base: `rpc_errors.py`)
     |- ParseError       -32700  the body is not JSON, or not a request
     |- InvalidRequest   -32600  too many calls in a batch, wrong path, body too large
     |- MethodNotFound   -32601
@@ -26,6 +26,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from node.doors.rpc_errors import JsonRpcError
+
 MAX_BODY_BYTES = 1_000_000
 MAX_BATCH_SIZE = 10
 URI_REQUEST_ID = -1
@@ -34,22 +36,8 @@ INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 _INTEGER = re.compile(r"-?[0-9]+\Z")
 
 
-class RpcError(Exception):
-    """A response without a result; `data` is what the caller reads."""
-
-    code = -32603
-    message = "Internal error"
-
-    def __init__(self, data: str = "") -> None:
-        self.data = data
-        super().__init__(data)
-
-    def build_object(self) -> dict[str, Any]:
-        """Build the `error` member of the response."""
-        built: dict[str, Any] = {"code": self.code, "message": self.message}
-        if self.data:
-            built["data"] = self.data
-        return built
+class RpcError(JsonRpcError):
+    """A refusal in CometBFT's words; `data` is what the caller reads."""
 
 
 class ParseError(RpcError):

@@ -16,9 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from cosmos.auth.v1beta1 import auth_pb2
-from cosmos.auth.v1beta1 import query_pb2 as auth_query
-from cosmos.bank.v1beta1 import tx_pb2
 from cosmos.base.node.v1beta1 import query_pb2 as node_query
 from cosmpy.aerial.wallet import LocalWallet
 from cosmpy.crypto.keypairs import PrivateKey
@@ -26,8 +23,7 @@ from cosmpy.crypto.keypairs import PrivateKey
 from genesis.devnet import get_account, init_devnet_home
 from node.chain import CHAIN_ID
 from node.doors.supervisor import is_port_free, list_doors
-from node.runtime.coins import build_coin
-from tests.runtime.chain_driver import Key, build_tx
+from tests.support.transfers import build_send
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK_INTERVAL_MS = "250"
@@ -142,24 +138,4 @@ class DevnetNode:
 
     def build_send(self, sender: str, receiver: str, amount: int) -> bytes:
         """Build a signed transfer from a named account to one, or to an address, in udsc."""
-        key = Key(sender, get_secret(sender))
-        answer = self.ask(
-            "/cosmos.auth.v1beta1.Query/Account",
-            auth_query.QueryAccountRequest(address=key.text),
-            auth_query.QueryAccountResponse,
-        )
-        account = auth_pb2.BaseAccount()
-        answer.account.Unpack(account)
-        message = tx_pb2.MsgSend(
-            from_address=key.text,
-            to_address=receiver if "1" in receiver else get_account(receiver).address,
-            amount=[build_coin("udsc", amount)],
-        )
-        return build_tx(
-            key,
-            [message],
-            sequence=account.sequence,
-            account_number=account.account_number,
-            chain_id=self.chain_id,
-            fee=1_000,
-        )
+        return build_send(self.ask, sender, receiver, amount)

@@ -23,27 +23,14 @@ from dataclasses import dataclass, field
 from inspect import Parameter, signature
 from typing import Any
 
+from node.doors.rpc_errors import JsonRpcError
+
 MAX_BODY_BYTES = 8 * 2**20
 MAX_BATCH_CALLS = 100
 
 
-class SubstrateError(Exception):
-    """A response without a result."""
-
-    code = -32603
-    message = "Internal error"
-
-    def __init__(self, data: str = "", message: str = "") -> None:
-        self.data = data
-        self.text = message or self.message
-        super().__init__(f"{self.text}: {data}" if data else self.text)
-
-    def build_object(self) -> dict[str, Any]:
-        """Build the `error` member of the response."""
-        built: dict[str, Any] = {"code": self.code, "message": self.text}
-        if self.data:
-            built["data"] = self.data
-        return built
+class SubstrateError(JsonRpcError):
+    """A refusal in Substrate's words."""
 
 
 class ParseError(SubstrateError):

@@ -14,9 +14,6 @@ from typing import Any
 
 import grpc
 import pytest
-from cosmos.auth.v1beta1 import auth_pb2
-from cosmos.auth.v1beta1 import query_pb2 as auth_query
-from cosmos.bank.v1beta1 import tx_pb2 as bank_tx
 from cosmos.base.tendermint.v1beta1 import query_pb2 as block_query
 from cosmos.tx.v1beta1 import service_pb2
 from cosmpy.aerial.client import LedgerClient, NetworkConfig
@@ -28,10 +25,9 @@ from node.chain import CHAIN_ID
 from node.doors.supervisor import GRPC_PORT
 from node.engine.blockstore import BlockStore
 from node.engine.hashing import hash_header
-from node.runtime.coins import build_coin
 from tests.engine.comet.replay import replay
-from tests.runtime.chain_driver import Key, build_tx
 from tests.support.comet_network import ROOT, CometNetwork, needs_cometbft
+from tests.support.transfers import build_send
 
 pytestmark = needs_cometbft
 
@@ -54,27 +50,8 @@ def ask(network: CometNetwork, path: str, request: Any, response_class: Any) -> 
 
 def send(network: CometNetwork, amount: int, *, ahead: int = 0) -> tuple[bytes, Any]:
     """Send from the faucet to the owner through the gRPC door; returns bytes and answer."""
-    key = Key("faucet", get_account("faucet").secret)
-    answer = ask(
-        network,
-        "/cosmos.auth.v1beta1.Query/Account",
-        auth_query.QueryAccountRequest(address=key.text),
-        auth_query.QueryAccountResponse,
-    )
-    account = auth_pb2.BaseAccount()
-    answer.account.Unpack(account)
-    message = bank_tx.MsgSend(
-        from_address=key.text,
-        to_address=get_account("owner").address,
-        amount=[build_coin("udsc", amount)],
-    )
-    tx = build_tx(
-        key,
-        [message],
-        sequence=account.sequence + ahead,
-        account_number=account.account_number,
-        chain_id=CHAIN_ID,
-        fee=1_000,
+    tx = build_send(
+        lambda *question: ask(network, *question), "faucet", "owner", amount, ahead=ahead
     )
     request = service_pb2.BroadcastTxRequest(tx_bytes=tx, mode=service_pb2.BROADCAST_MODE_SYNC)
     path = "/cosmos.tx.v1beta1.Service/BroadcastTx"
