@@ -12,6 +12,8 @@
 | `exact.py`     | is this machine faithful, which kernels, how fast                    |
 | `miner.py`, `validator.py`, `explain.py`, `devnet/`, `lineage`: more groups           |
 | `sample.py`    | text written by a checkpoint, for `run sample`                       |
+| `config.py`    | settings of a program: show, validate, template                      |
+| `setting_options.py` | flags of a command made from a program's settings              |
 | `participant.py` | what `miner run` and `validator run` share                         |
 """
 

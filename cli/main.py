@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("cli.run", "Create, list, show and join training runs."),
     "node": ("cli.node", "Run and inspect a node."),
     "devnet": ("cli.devnet.app", "A whole network on this machine."),
+    "config": ("cli.config", "Settings of a node, a miner or a validator."),
     "miner": ("cli.miner", "Earn by training."),
     "validator": ("cli.validator", "Earn by judging."),
     "lineage": ("cli.lineage.app", "Where did these weights come from?"),

@@ -6,7 +6,9 @@ from typing import Annotated, Any
 import typer
 
 from cli.context import CHAIN, HOME, Context, command, new_group
-from cli.output import CommandFailed, VerificationFailed
+from cli.output import EXIT_USAGE, CommandFailed, UsageFailed, VerificationFailed
+from cli.setting_options import ConfigOption, get_flags, with_settings
+from node.operation import NODE_SETTINGS
 
 app = new_group("Run and inspect a node.")
 debug_app = new_group("Compare nodes.")
@@ -42,37 +44,15 @@ def init(
 
 
 @command(app, "start", needs=HOME)
-def start(
-    context: Context,
-    port_offset: Annotated[int, typer.Option(help="Added to every port.", min=0)] = 0,
-    block_interval_ms: Annotated[int, typer.Option(help="From block to block.", min=50)] = 500,
-    engine: Annotated[
-        str, typer.Option(help="Who orders blocks: embedded or cometbft.")
-    ] = "embedded",
-    peer: Annotated[
-        list[str] | None, typer.Option(help="ID@HOST:PORT of another node; may be repeated.")
-    ] = None,
-    snapshot_interval: Annotated[
-        int, typer.Option(help="Blocks between snapshots for new nodes; 0 makes none.", min=0)
-    ] = 0,
-    state_sync_rpc: Annotated[
-        list[str] | None,
-        typer.Option(help="HOST:PORT of a node's RPC; two let a node without data use a snapshot."),
-    ] = None,
-    trust_height: Annotated[int, typer.Option(help="Of a block you trust.", min=0)] = 0,
-    trust_hash: Annotated[str, typer.Option(help="Its hash, hex.")] = "",
-) -> None:
+@with_settings(NODE_SETTINGS)
+def start(context: Context, config: ConfigOption = None, **flags: Any) -> None:
     """Run a node until it is told to stop; --home is the node's folder."""
-    from node.process import main
+    from node.process import run_process
 
-    arguments = ["--home", str(context.home), "--port-offset", str(port_offset)]
-    arguments += ["--block-interval-ms", str(block_interval_ms), "--engine", engine]
-    for flag, values in (("--peer", peer), ("--state-sync-rpc", state_sync_rpc)):
-        for value in values or []:
-            arguments += [flag, value]
-    arguments += ["--snapshot-interval", str(snapshot_interval)]
-    arguments += ["--trust-height", str(trust_height), "--trust-hash", trust_hash]
-    if main(arguments):
+    code = run_process(context.home, get_flags(NODE_SETTINGS, flags), config)
+    if code == EXIT_USAGE:
+        raise UsageFailed("a setting cannot be; the lines above say which")
+    if code:
         raise CommandFailed("the node stopped; the line above says why")
 
 

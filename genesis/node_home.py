@@ -1,4 +1,4 @@
-"""The folder of a node that joins a chain: keys, the onion seed of its operator, the genesis."""
+"""The folder of a node that joins a chain: keys, its operator's onion seed, genesis, settings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from pathlib import Path
 
 from node.engine.keys import load_node_id, load_validator_key
 from node.onion import SEED_BYTES, OnionKeeper, save_seed
+from node.operation import NODE_SETTINGS, get_config_path
 from node.runtime.addresses import encode_account
+from node.settings import build_template
 
 
 class HomeExists(Exception):
@@ -41,6 +43,9 @@ def init_node_home(home: Path, genesis: Path, operator: bytes | None) -> NodeIde
     shutil.copy(genesis, config / "genesis.json")
     key = load_validator_key(config / "priv_validator_key.json")
     node_id = load_node_id(config / "node_key.json")
+    path = get_config_path(home)
+    if not path.exists():
+        path.write_text(build_template(NODE_SETTINGS, "Settings of this node of Descent."))
     anchor = b""
     if operator is not None:
         seed = secrets.token_bytes(SEED_BYTES)

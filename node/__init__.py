@@ -10,6 +10,9 @@
 | `chain.py` | the pallets in execution order, wired together                         |
 | `onion.py` | the hash onion an operator's node keeps for the beacon                 |
 | `process.py` | a whole node: engine, this operator's beacon, doors beside it        |
+| `settings.py` | what a program can be told by flag, environment and file            |
+| `operation.py` | the settings of a node                                             |
+| `logs.py`  | lines of a log, for people or as JSON                                  |
 
 Nothing here imports torch, a miner, a validator or a chain client.
 """

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import logging
 import os
 import signal
 import sys
@@ -18,11 +17,11 @@ from pathlib import Path
 from node.doors.node_view import NodeView
 from node.engine.comet.client import CometEngineClient, parse_address
 from node.engine.errors import EngineError
+from node.logs import set_up_logs
+from node.operation import LOG_FORMATS, LOG_LEVELS
 from node.runtime.ante import GasPrice
 from node.runtime.options import NodeOptions
 from node.store.errors import StoreError
-
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
 def add_door_arguments(parser: argparse.ArgumentParser, default_port: int) -> None:
@@ -39,7 +38,8 @@ def add_door_arguments(parser: argparse.ArgumentParser, default_port: int) -> No
         metavar="HOST:PORT",
         help="CometBFT's RPC, which takes transactions; the embedded engine's socket without it",
     )
-    parser.add_argument("--log-level", default="warning", help="debug, info, warning or error")
+    parser.add_argument("--log-level", default="warning", choices=LOG_LEVELS)
+    parser.add_argument("--log-format", default="console", choices=LOG_FORMATS)
     parser.add_argument(
         "--supervised",
         action="store_true",
@@ -61,7 +61,7 @@ def stop_with_parent() -> None:
 
 def run_door(arguments: argparse.Namespace, run: Callable[[NodeView], Awaitable[None]]) -> None:
     """Open the home and run a door until it is told to stop."""
-    logging.basicConfig(level=arguments.log_level.upper(), format=LOG_FORMAT)
+    set_up_logs(arguments.log_format, arguments.log_level, "door")
     options = NodeOptions(min_gas_price=GasPrice(arguments.udsc_per_million_gas))
 
     async def run_all() -> None:

@@ -17,11 +17,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import node
+from node.settings import get_connect_host
 
 PAUSE_FIRST_S, PAUSE_MAX_S = 0.2, 10.0
 STABLE_S = 10.0  # a door that ran this long starts again after the first pause
@@ -38,36 +39,53 @@ class PortBusy(Exception):
     """Another program listens on a port that a door needs."""
 
 
+Listen = Mapping[str, tuple[str, int]]  # door name -> host and port; absent: not run
+
+
 @dataclass(frozen=True)
 class Door:
-    """A door to run: `what` it is in words, its module and port, and more arguments."""
+    """A door to run: `what` it is in words, its module, port and host, and more arguments."""
 
     what: str
     module: str
     port: int
     arguments: tuple[str, ...] = field(default=())
+    host: str = "127.0.0.1"
 
 
-def list_doors(
-    port_offset: int = 0, node_index: int = 0, udsc_per_million_gas: int = 0
-) -> list[Door]:
-    """List the doors a node has by default, with their ports and the node's lowest gas price."""
-    more = ("--udsc-per-million-gas", str(udsc_per_million_gas))
+# door name -> what it is in words, its module and its usual port
+DOORS = {
+    "grpc": ("Cosmos gRPC", "node.doors.grpc_door", GRPC_PORT),
+    "rpc": ("CometBFT RPC", "node.doors.rpc_door", RPC_PORT),
+    "substrate": ("Substrate JSON-RPC", "node.doors.substrate_door", SUBSTRATE_PORT),
+}
+
+
+def get_listen(port_offset: int = 0, node_index: int = 0) -> Listen:
+    """Return where the doors listen unless told otherwise."""
     shift = port_offset + PORTS_PER_NODE * node_index
+    return {name: ("127.0.0.1", port + shift) for name, (_, _, port) in DOORS.items()}
+
+
+def list_doors(listen: Listen | None = None, udsc_per_million_gas: int = 0) -> list[Door]:
+    """List the doors of a node with where they listen and the node's lowest gas price."""
+    more = ("--udsc-per-million-gas", str(udsc_per_million_gas))
+    places = get_listen() if listen is None else listen
     return [
-        Door("Cosmos gRPC", "node.doors.grpc_door", GRPC_PORT + shift, more),
-        Door("CometBFT RPC", "node.doors.rpc_door", RPC_PORT + shift, more),
-        Door("Substrate JSON-RPC", "node.doors.substrate_door", SUBSTRATE_PORT + shift, more),
+        Door(what, module, places[name][1], more, host=places[name][0])
+        for name, (what, module, _) in DOORS.items()
+        if name in places
     ]
 
 
-def list_comet_doors(
-    port_offset: int = 0, node_index: int = 0, udsc_per_million_gas: int = 0
-) -> list[Door]:
+def list_comet_doors(listen: Listen | None = None, udsc_per_million_gas: int = 0) -> list[Door]:
     """List the doors beside CometBFT, which serves its own RPC on the usual port."""
-    grpc_door, rpc_door, *others = list_doors(port_offset, node_index, udsc_per_million_gas)
-    more = ("--engine-rpc", f"127.0.0.1:{rpc_door.port}")
-    return [replace(door, arguments=door.arguments + more) for door in (grpc_door, *others)]
+    places = get_listen() if listen is None else listen
+    host, port = places["rpc"]
+    others = {name: place for name, place in places.items() if name != "rpc"}
+    more = ("--engine-rpc", f"{get_connect_host(host)}:{port}")
+    doors = list_doors(others, udsc_per_million_gas)
+    return [replace(door, arguments=door.arguments + more) for door in doors]
 
 
 def is_port_free(host: str, port: int) -> bool:
@@ -76,7 +94,8 @@ def is_port_free(host: str, port: int) -> bool:
     Raises:
         OSError: the host is not an address of this machine, or the port is not allowed.
     """
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -87,21 +106,31 @@ def is_port_free(host: str, port: int) -> bool:
     return True
 
 
-def check_ports(host: str, doors: Sequence[Door], wait_s: float = PORT_WAIT_S) -> None:
+def check_ports(doors: Sequence[Door], wait_s: float = PORT_WAIT_S) -> None:
     """Check that every door's port is free, before anything starts.
 
     Raises:
-        PortBusy: names the port, the door and the flag that moves it.
+        PortBusy: names the port, the door and the flag that moves it, or says that the host is
+            not an address of this machine.
     """
     deadline = time.monotonic() + wait_s
     for door in doors:
-        while not is_port_free(host, door.port):
+        while not _is_free(door):
             if time.monotonic() > deadline:
                 raise PortBusy(
-                    f"port {door.port} on {host} ({door.what}) is in use: stop what listens "
+                    f"port {door.port} on {door.host} ({door.what}) is in use: stop what listens "
                     "there, or move every port with --port-offset N"
                 )
             time.sleep(0.05)
+
+
+def _is_free(door: Door) -> bool:
+    try:
+        return is_port_free(door.host, door.port)
+    except OSError as error:
+        raise PortBusy(
+            f"cannot listen on {door.host}:{door.port} ({door.what}): {error.strerror or error}"
+        ) from error
 
 
 class DoorSupervisor:
@@ -111,6 +140,7 @@ class DoorSupervisor:
         home: the node's home directory.
         doors: what to run; `list_doors` gives the default.
         log_dir: a file a door is appended here; None lets them write to the node's stderr.
+        arguments: more arguments of every door.
     """
 
     def __init__(
@@ -118,15 +148,15 @@ class DoorSupervisor:
         home: Path,
         doors: Sequence[Door],
         *,
-        host: str = "127.0.0.1",
         moniker: str = "descent",
         log_dir: Path | None = None,
+        arguments: Sequence[str] = (),
     ) -> None:
         self.home = home
         self.doors = list(doors)
-        self.host = host
         self.moniker = moniker
         self.log_dir = log_dir
+        self.arguments = tuple(arguments)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.num_restarts = 0
         self._stopping = threading.Event()
@@ -138,7 +168,7 @@ class DoorSupervisor:
         Raises:
             PortBusy: see `check_ports`.
         """
-        check_ports(self.host, self.doors)
+        check_ports(self.doors)
         for door in self.doors:
             thread = threading.Thread(
                 target=self._watch, args=(door,), name=door.module, daemon=True
@@ -152,7 +182,8 @@ class DoorSupervisor:
         for door in self.doors:
             while True:
                 with contextlib.suppress(OSError):
-                    socket.create_connection((self.host, door.port), timeout=1.0).close()
+                    address = (get_connect_host(door.host), door.port)
+                    socket.create_connection(address, timeout=1.0).close()
                     break
                 if time.monotonic() > deadline or self._stopping.is_set():
                     return False
@@ -200,8 +231,8 @@ class DoorSupervisor:
     def _spawn(self, door: Door) -> subprocess.Popen[bytes]:
         command = [
             *(sys.executable, "-m", door.module, "--supervised"),
-            *("--home", str(self.home), "--host", self.host, "--port", str(door.port)),
-            *("--moniker", self.moniker, *door.arguments),
+            *("--home", str(self.home), "--host", door.host, "--port", str(door.port)),
+            *("--moniker", self.moniker, *self.arguments, *door.arguments),
         ]
         root = str(Path(node.__file__).resolve().parents[1])
         paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]

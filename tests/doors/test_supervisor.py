@@ -12,7 +12,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from node.doors.supervisor import Door, DoorSupervisor, PortBusy, is_port_free, list_doors
+from node.doors.supervisor import (
+    Door,
+    DoorSupervisor,
+    PortBusy,
+    get_listen,
+    is_port_free,
+    list_comet_doors,
+    list_doors,
+)
 from tests.support.devnet_node import DevnetNode
 
 IDLE = "tests.doors.idle_door"
@@ -60,8 +68,15 @@ def test_invalid_home_without_a_chain(tmp_path: Path, module: str) -> None:
 
 def test_default_ports() -> None:
     assert [door.port for door in list_doors()] == [9090, 26657, 9944]
-    shifted = list_doors(port_offset=3, node_index=2)
+    shifted = list_doors(get_listen(port_offset=3, node_index=2))
     assert [door.port for door in shifted] == [9113, 26680, 9967]
+
+
+def test_listen_elsewhere() -> None:
+    listen = {"rpc": ("0.0.0.0", 7), "substrate": ("192.0.2.1", 8)}
+    assert [(door.host, door.port) for door in list_doors(listen)] == list(listen.values())
+    (substrate,) = list_comet_doors(listen)
+    assert substrate.arguments[-2:] == ("--engine-rpc", "127.0.0.1:7")
 
 
 def test_start_and_stop(supervisor: DoorSupervisor) -> None:

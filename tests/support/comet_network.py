@@ -20,10 +20,11 @@ import psutil
 import pytest
 
 from genesis.devnet import init_devnet_homes
-from node.doors.supervisor import PORTS_PER_NODE, RPC_PORT, is_port_free, list_comet_doors
+from node.doors.supervisor import PORTS_PER_NODE, RPC_PORT, get_listen, is_port_free
 from node.engine.comet.build import find_binary
 from node.engine.comet.config import P2P_PORT
 from node.engine.keys import load_node_id
+from node.operation import MONITOR_PORT
 
 ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT_S = 60.0
@@ -41,11 +42,11 @@ def find_port_offset(num_nodes: int) -> int:
     """
     for _ in range(200):
         offset = random.randrange(500, 6_000, 100)
-        doors = [door.port for door in list_comet_doors(offset)]
+        doors = [port for _, port in get_listen(offset).values()]
         ports = [
             port + PORTS_PER_NODE * index
             for index in range(num_nodes)
-            for port in (*doors, RPC_PORT + offset, P2P_PORT + offset)
+            for port in (*doors, P2P_PORT + offset, MONITOR_PORT + offset)
         ]
         if all(is_port_free("127.0.0.1", port) for port in ports):
             return offset

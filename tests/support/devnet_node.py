@@ -22,7 +22,8 @@ from cosmpy.crypto.keypairs import PrivateKey
 
 from genesis.devnet import get_account, init_devnet_home
 from node.chain import CHAIN_ID
-from node.doors.supervisor import is_port_free, list_doors
+from node.doors.supervisor import get_listen, is_port_free
+from node.operation import MONITOR_PORT
 from tests.support.transfers import build_send
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,7 +36,8 @@ def find_port_offset() -> int:
     """Find an offset with which every port of a node is free."""
     for _ in range(100):
         offset = random.randrange(1_000, 30_000)
-        if all(is_port_free("127.0.0.1", door.port) for door in list_doors(offset)):
+        ports = [port for _, port in get_listen(offset).values()] + [MONITOR_PORT + offset]
+        if all(is_port_free("127.0.0.1", port) for port in ports):
             return offset
     raise AssertionError("no free ports")
 
@@ -52,8 +54,10 @@ class DevnetNode:
         self.home = home
         self.chain_id = CHAIN_ID
         self.port_offset = find_port_offset()
-        ports = [door.port for door in list_doors(self.port_offset)]
-        self.grpc_port, self.rpc_port, self.substrate_port = ports
+        ports = {name: port for name, (_, port) in get_listen(self.port_offset).items()}
+        self.grpc_port, self.rpc_port = ports["grpc"], ports["rpc"]
+        self.substrate_port = ports["substrate"]
+        self.monitor_port = MONITOR_PORT + self.port_offset
         self.process: subprocess.Popen[bytes] | None = None
         init_devnet_home(home, time_ns=GENESIS_TIME_NS, onion_seed=b"\x07" * 32, params=params)
 

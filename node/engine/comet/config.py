@@ -47,11 +47,14 @@ class StateSync:
 class CometSettings:
     """What the operator of a node chooses of CometBFT.
 
-    host: address that RPC, P2P and metrics listen on.
+    host, p2p_host, metrics_host: addresses that RPC, P2P and metrics listen on.
     rpc_port, p2p_port, metrics_port: TCP ports; no metrics with port 0.
+    external_address: `host:port` that peers are told, where it is another than P2P listens on.
     peers: connected to for good.
     timeout_commit_ms: pause after a block before the next is proposed.
     is_local: all nodes are on this machine: short gossip pauses, many nodes of one address.
+    is_strict: addresses of private networks are not kept.
+    log_format: plain or json.
     snapshot_interval: blocks from one snapshot of the state to the next; 0 makes none.
     state_sync: used while there is no data.
     """
@@ -59,12 +62,17 @@ class CometSettings:
     rpc_port: int
     p2p_port: int
     host: str = "127.0.0.1"
+    p2p_host: str = "127.0.0.1"
+    metrics_host: str = "127.0.0.1"
     metrics_port: int = 0
+    external_address: str = ""
     peers: tuple[Peer, ...] = ()
     timeout_commit_ms: int = TIMEOUT_COMMIT_MS
     is_local: bool = True
+    is_strict: bool = False
     moniker: str = "descent"
     log_level: str = "error"
+    log_format: str = "plain"
     snapshot_interval: int = 0
     state_sync: StateSync | None = None
 
@@ -73,19 +81,21 @@ def build_config(settings: CometSettings) -> str:
     """Build the text of `config.toml`."""
     peers = ",".join(map(str, settings.peers))
     gossip_ms, flush_ms = (10, 5) if settings.is_local else (50, 10)
-    metrics = f'prometheus_listen_addr = "{settings.host}:{settings.metrics_port}"\n'
-    is_strict = "false" if settings.is_local else "true"
+    metrics = f'prometheus_listen_addr = "{settings.metrics_host}:{settings.metrics_port}"\n'
+    is_strict = "true" if settings.is_strict else "false"
     return f"""# Written at every start of the node; what is not here has CometBFT's default.
 proxy_app = "unix://data/{ABCI_SOCKET_NAME}"
 moniker = {json.dumps(settings.moniker)}
 log_level = "{settings.log_level}"
+log_format = "{settings.log_format}"
 
 [rpc]
 laddr = "tcp://{settings.host}:{settings.rpc_port}"
 max_body_bytes = 4000000
 
 [p2p]
-laddr = "tcp://{settings.host}:{settings.p2p_port}"
+laddr = "tcp://{settings.p2p_host}:{settings.p2p_port}"
+external_address = "{settings.external_address}"
 persistent_peers = "{peers}"
 addr_book_strict = {is_strict}
 allow_duplicate_ip = {"true" if settings.is_local else "false"}

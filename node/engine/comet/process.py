@@ -27,6 +27,7 @@ from node.engine.comet.mirror import BlockMirror
 from node.engine.comet.state_sync import SnapshotKeeper
 from node.engine.errors import EngineMissing, EngineStopped
 from node.engine.genesis_doc import GenesisDoc
+from node.settings import get_connect_host
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +100,8 @@ async def run_comet(
     binary = require_binary()
     prepare_home(home, settings)
     genesis = GenesisDoc.load(home / "config" / "genesis.json")
-    mirror = BlockMirror(home, genesis, CometRpc(settings.host, settings.rpc_port))
+    rpc = CometRpc(get_connect_host(settings.host), settings.rpc_port)
+    mirror = BlockMirror(home, genesis, rpc)
     mirror.note_commit(application.store.version, 0)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
