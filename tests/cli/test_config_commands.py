@@ -68,7 +68,7 @@ def test_invalid_program_and_flag(home: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_template_is_what_init_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    init_devnet_home(tmp_path / "devnet", time_ns=1)
+    init_devnet_home(tmp_path / "devnet", time_ns=1, onion_seed=bytes(32))
     init_node_home(tmp_path / "node", tmp_path / "devnet" / "config" / "genesis.json", None)
     assert run(["config", "template", "node"]) == 0
     template = capsys.readouterr().out.splitlines()
