@@ -146,6 +146,7 @@ def encode_consensus(data: bytes) -> str:
     return encode_bech32(CONSENSUS_PREFIX, data)
 
 
+@lru_cache(maxsize=16384)
 def compute_account_address(public_key: bytes) -> bytes:
     """Derive the address of a compressed secp256k1 key (33 bytes): ripemd160(sha256(key))."""
     return hashlib.new("ripemd160", hashlib.sha256(public_key).digest()).digest()

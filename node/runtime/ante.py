@@ -12,10 +12,10 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import Any, ClassVar, Protocol
 
 from cosmos.crypto.secp256k1 import keys_pb2
-from cosmos.tx.signing.v1beta1 import signing_pb2
 from cosmos.tx.v1beta1 import tx_pb2
 from google.protobuf import any_pb2
 from google.protobuf.message import DecodeError
@@ -46,7 +46,7 @@ from node.runtime.events import Address, Event
 from node.runtime.runtime import Runtime
 from node.runtime.signatures import SignatureCache
 from node.runtime.times import get_nanoseconds
-from node.runtime.tx import DecodedTx
+from node.runtime.tx import DecodedTx, SignerInfo
 
 SECP256K1_TYPE_URL = "/cosmos.crypto.secp256k1.PubKey"
 FEE_COLLECTOR_ADDR = compute_module_address("fee_collector")
@@ -91,6 +91,7 @@ class AccountsAccess(Protocol):
 
     def get_params(self, ctx: Context) -> Any: ...
     def get_account(self, ctx: Context, addr: bytes) -> Any: ...
+    def has_account(self, ctx: Context, addr: bytes) -> bool: ...
     def set_account(self, ctx: Context, addr: bytes, account: Any) -> None: ...
 
 
@@ -161,35 +162,44 @@ class AnteHandler:
         """
         self._check_basics(ctx, tx, mode)
         params = self._accounts.get_params(ctx)
-        ensure(
-            len(tx.body.memo) <= params.max_memo_characters,
-            MemoTooLarge,
-            f"maximum number of characters is {params.max_memo_characters} "
-            f"but received {len(tx.body.memo)} characters",
-        )
+        memo = tx.body.memo
+        if len(memo) > params.max_memo_characters:
+            raise MemoTooLarge(
+                f"maximum number of characters is {params.max_memo_characters} "
+                f"but received {len(memo)} characters"
+            )
         ctx.gas.consume(params.tx_size_cost_per_byte * len(tx.raw), "txSize")
-        signers = self._list_signers(tx)
+        signers = tx.facts.signers or self._list_signers(tx)
         self._deduct_fee(ctx, tx, signers, mode)
-        num_signatures = len(tx.auth_info.signer_infos)
-        ensure(
-            num_signatures <= params.tx_sig_limit,
-            TooManySignatures,
-            f"signatures: {num_signatures}, limit: {params.tx_sig_limit}",
-        )
+        num_signatures = len(tx.signer_infos)
+        if num_signatures > params.tx_sig_limit:
+            raise TooManySignatures(f"signatures: {num_signatures}, limit: {params.tx_sig_limit}")
         is_counted = num_signatures == len(signers)
         if mode is not Mode.SIMULATE:
             is_counted = is_counted and num_signatures == len(tx.signatures)
-        ensure(
-            is_counted,
-            Unauthorized,
-            f"invalid number of signer;  expected: {len(signers)}, got {num_signatures}",
-        )
+        if not is_counted:
+            raise Unauthorized(
+                f"invalid number of signer;  expected: {len(signers)}, got {num_signatures}"
+            )
         for index, signer in enumerate(signers):
             ctx.gas.consume(params.sig_verify_cost_secp256k1, "ante verify: secp256k1")
             self._check_signer(ctx, tx, index, signer, mode)
 
     def _check_basics(self, ctx: Context, tx: DecodedTx, mode: Mode) -> None:
-        body, fee = tx.body, tx.auth_info.fee
+        if not tx.facts.is_well_formed:
+            self._check_form(tx, mode)
+            tx.facts.is_well_formed = mode is not Mode.SIMULATE
+        last_height = tx.body.timeout_height
+        if last_height and ctx.height > last_height:
+            raise TxTimedOut(f"block height: {ctx.height}, timeout height: {last_height}")
+        if tx.has_deadline:
+            timeout_ns = get_nanoseconds(tx.body.timeout_timestamp)
+            ensure(
+                ctx.block.time_ns <= timeout_ns, TxTimedOut, "block time is after timeout timestamp"
+            )
+
+    def _check_form(self, tx: DecodedTx, mode: Mode) -> None:
+        body, fee = tx.body, tx.fee
         ensure(not body.extension_options, UnknownExtensionOptions)
         ensure(bool(tx.messages), InvalidRequest, "must contain at least one message")
         ensure(bool(tx.signatures) or mode is Mode.SIMULATE, NoSignatures)
@@ -197,16 +207,6 @@ class AnteHandler:
         ensure(not tx.auth_info.HasField("tip"), InvalidRequest, "tips are not supported")
         has_grants = self._fee_grants is not None
         ensure(has_grants or not fee.granter, InvalidRequest, "fee grants are not enabled")
-        ensure(
-            body.timeout_height == 0 or ctx.height <= body.timeout_height,
-            TxTimedOut,
-            f"block height: {ctx.height}, timeout height: {body.timeout_height}",
-        )
-        if body.HasField("timeout_timestamp"):
-            timeout_ns = get_nanoseconds(body.timeout_timestamp)
-            ensure(
-                ctx.block.time_ns <= timeout_ns, TxTimedOut, "block time is after timeout timestamp"
-            )
 
     def _list_signers(self, tx: DecodedTx) -> list[bytes]:
         """List distinct signers in order of first need; the fee payer comes after them."""
@@ -215,30 +215,25 @@ class AnteHandler:
             for signer in self._runtime.get_signers(type_url, message):
                 if signer not in signers:
                     signers.append(signer)
-        if tx.auth_info.fee.payer:
-            payer = decode_payer(tx.auth_info.fee.payer)
+        if tx.fee.payer:
+            payer = decode_payer(tx.fee.payer)
             if payer not in signers:
                 signers.append(payer)
+        tx.facts.signers = signers
         return signers
 
     def _deduct_fee(self, ctx: Context, tx: DecodedTx, signers: list[bytes], mode: Mode) -> None:
-        fee = tx.auth_info.fee
+        fee = tx.fee
         coins = parse_coins(fee.amount, allow_empty=True)
         if mode is Mode.CHECK:
             required = self._min_gas_price.compute_fee(tx.gas_limit)
-            paid = dict(coins).get(BASE_DENOM, 0)
-            ensure(
-                paid >= required,
-                InsufficientFee,
-                f"insufficient fees; got: {format_coins(coins)} required: {required}{BASE_DENOM}",
-            )
+            if dict(coins).get(BASE_DENOM, 0) < required:
+                texts = format_coins(coins), f"{required}{BASE_DENOM}"
+                raise InsufficientFee(f"insufficient fees; got: {texts[0]} required: {texts[1]}")
         payer = decode_payer(fee.payer) if fee.payer else signers[0]
         payer_text = encode_account(payer)
-        ensure(
-            self._accounts.get_account(ctx, payer) is not None,
-            UnknownAddress,
-            f"fee payer address: {payer_text} does not exist",
-        )
+        if not self._accounts.has_account(ctx, payer):
+            raise UnknownAddress(f"fee payer address: {payer_text} does not exist")
         if fee.granter:
             payer = self._use_grant(ctx, tx, payer, coins)
             payer_text = encode_account(payer)
@@ -252,7 +247,7 @@ class AnteHandler:
         self, ctx: Context, tx: DecodedTx, payer: bytes, coins: list[tuple[str, int]]
     ) -> bytes:
         """Take the fee off the granter's allowance; returns who pays."""
-        granter = decode_payer(tx.auth_info.fee.granter)
+        granter = decode_payer(tx.fee.granter)
         if granter != payer and self._fee_grants is not None:
             type_urls = [type_url for type_url, _ in tx.messages]
             self._fee_grants.use_grant(ctx, granter, payer, coins, type_urls)
@@ -265,81 +260,79 @@ class AnteHandler:
     def _check_signer(
         self, ctx: Context, tx: DecodedTx, index: int, signer: bytes, mode: Mode
     ) -> None:
-        info = tx.auth_info.signer_infos[index]
+        info = tx.signer_infos[index]
         account = self._accounts.get_account(ctx, signer)
         text = encode_account(signer)
-        ensure(account is not None, UnknownAddress, f"account {text} does not exist")
+        if account is None:
+            raise UnknownAddress(f"account {text} does not exist")
         self._set_public_key(account, info, index, signer, mode)
-        ensure(
-            info.sequence == account.sequence,
-            WrongSequence,
-            f"account sequence mismatch, expected {account.sequence}, got {info.sequence}",
-        )
+        sequence = account.sequence
+        if info.sequence != sequence:
+            raise WrongSequence(
+                f"account sequence mismatch, expected {sequence}, got {info.sequence}"
+            )
         if mode is not Mode.SIMULATE:
             self._verify(ctx, tx, index, account)
-        account.sequence += 1
+        account.sequence = sequence + 1
         self._accounts.set_account(ctx, signer, account)
         ctx.emit(TxSequenceUsed(f"{text}/{info.sequence}"))
         if mode is not Mode.SIMULATE:
             ctx.emit(TxSigned(base64.b64encode(tx.signatures[index]).decode()))
 
     def _set_public_key(
-        self, account: Any, info: Any, index: int, signer: bytes, mode: Mode
+        self, account: Any, info: SignerInfo, index: int, signer: bytes, mode: Mode
     ) -> None:
         """Take the key of a first transaction into the account.
 
         Raises: InvalidPublicKey.
         """
-        if not info.HasField("public_key"):
+        if info.key is None:
             has_key = account.HasField("pub_key") or mode is Mode.SIMULATE
             ensure(has_key, InvalidPublicKey, "account has no public key and the tx carries none")
             return
-        key = parse_key(info.public_key)
-        ensure(
-            compute_account_address(key) == signer,
-            InvalidPublicKey,
-            f"pubKey does not match signer address {encode_account(signer)} "
-            f"with signer index: {index}",
-        )
+        key = parse_key(*info.key)
+        if compute_account_address(key) != signer:
+            raise InvalidPublicKey(
+                f"pubKey does not match signer address {encode_account(signer)} "
+                f"with signer index: {index}"
+            )
         if not account.HasField("pub_key"):
             account.pub_key.CopyFrom(build_key(key))
 
     def _verify(self, ctx: Context, tx: DecodedTx, index: int, account: Any) -> None:
-        info = tx.auth_info.signer_infos[index]
-        mode_info = info.mode_info
-        is_direct = (
-            mode_info.WhichOneof("sum") == "single"
-            and mode_info.single.mode == signing_pb2.SIGN_MODE_DIRECT
-        )
-        ensure(is_direct, Unauthorized, "only SIGN_MODE_DIRECT is supported")
+        ensure(tx.signer_infos[index].is_direct, Unauthorized, "only SIGN_MODE_DIRECT is supported")
+        key = parse_key(account.pub_key.type_url, account.pub_key.value)
+        number, chain_id = account.account_number, ctx.block.chain_id
+        if tx.facts.verified.get(index) == (key, chain_id, number):
+            return
         sign_bytes = tx_pb2.SignDoc(
             body_bytes=tx.body_bytes,
             auth_info_bytes=tx.auth_info_bytes,
-            chain_id=ctx.block.chain_id,
-            account_number=account.account_number,
+            chain_id=chain_id,
+            account_number=number,
         ).SerializeToString(deterministic=True)
-        key = parse_key(account.pub_key)
         ensure(
             self._signature_cache.verify(key, tx.signatures[index], sign_bytes),
             Unauthorized,
             f"signature verification failed; please verify account number "
-            f"({account.account_number}), sequence ({account.sequence}) and chain-id "
-            f"({ctx.block.chain_id})",
+            f"({number}), sequence ({account.sequence}) and chain-id ({chain_id})",
         )
+        tx.facts.verified[index] = key, chain_id, number
 
 
-def parse_key(packed: Any) -> bytes:
+@lru_cache(maxsize=16384)
+def parse_key(type_url: str, value: bytes) -> bytes:
     """Get the 33 bytes of a packed secp256k1 key.
 
     Raises: InvalidPublicKey.
     """
     ensure(
-        packed.type_url == SECP256K1_TYPE_URL,
+        type_url == SECP256K1_TYPE_URL,
         InvalidPublicKey,
-        f"unrecognized public key type: {packed.type_url!r}",
+        f"unrecognized public key type: {type_url!r}",
     )
     try:
-        key: bytes = keys_pb2.PubKey.FromString(packed.value).key
+        key: bytes = keys_pb2.PubKey.FromString(value).key
     except DecodeError as error:
         raise InvalidPublicKey("public key does not parse") from error
     ensure(len(key) == 33, InvalidPublicKey, f"length of pubkey is incorrect: {len(key)}")

@@ -22,7 +22,7 @@ from tendermint.types import validator_pb2
 from node.runtime.ante import AccountsAccess, AnteHandler, FeeGrants, FeeTransfer, Mode
 from node.runtime.context import NANOS_PER_SECOND, BlockInfo, CommitVote, Context, Misbehaviour
 from node.runtime.errors import ChainError, InvariantBroken, QueryError
-from node.runtime.events import build_abci_event
+from node.runtime.events import encode_event, join_events
 from node.runtime.executor import TxExecutor, TxOutcome
 from node.runtime.options import NodeOptions
 from node.runtime.proposals import ProposalInvalid, ProposalRules, run_inherent, split_inherents
@@ -38,6 +38,7 @@ STATE_PROOF_OP = "descent:state"
 QUERY_CODES = {"NOT_FOUND": (22, "NotFound", "key not found")}
 INVALID_QUERY_CODE = (18, "InvalidArgument", "invalid request")
 UNKNOWN_QUERY_CODE = (6, "Unimplemented", "unknown request")
+RESULT_EVENTS_TAG = b"\x3a"  # of `ExecTxResult.events`
 PROPOSAL_ACCEPT = abci.ResponseProcessProposal.ACCEPT
 PROPOSAL_REJECT = abci.ResponseProcessProposal.REJECT
 EXTENSION_ACCEPT = abci.ResponseVerifyVoteExtension.ACCEPT
@@ -264,11 +265,11 @@ class Application:
         self.runtime.begin_block(ctx)
         for tx in txs:
             outcome = self._executor.run(state, block, tx, Mode.DELIVER, self._max_gas)
-            results.append(abci.ExecTxResult(**get_result_fields(outcome)))
+            results.append(build_result(outcome))
         self.runtime.end_block(ctx)
         changes = self.runtime.update_consensus_set(ctx)
         return abci.ResponseFinalizeBlock(
-            events=[build_abci_event(event) for event in ctx.events],
+            events=[abci.Event.FromString(encode_event(event)) for event in ctx.events],
             tx_results=results,
             validator_updates=build_updates(changes),
             consensus_param_updates=self._consensus.take_update(ctx),
@@ -466,8 +467,14 @@ def get_result_fields(outcome: TxOutcome) -> dict[str, Any]:
         "data": outcome.data,
         "gas_wanted": outcome.gas_wanted,
         "gas_used": outcome.gas_used,
-        "events": outcome.events,
     }
+
+
+def build_result(outcome: TxOutcome) -> Any:
+    """Build the `ExecTxResult` of a transaction."""
+    result = abci.ExecTxResult(**get_result_fields(outcome))
+    result.MergeFromString(join_events(RESULT_EVENTS_TAG, outcome.events))
+    return result
 
 
 def build_simulation(outcome: TxOutcome) -> Any:
@@ -477,7 +484,7 @@ def build_simulation(outcome: TxOutcome) -> Any:
     response.gas_info.gas_wanted = outcome.gas_wanted
     response.result.data = outcome.data
     response.result.log = outcome.log
-    response.result.events.extend(outcome.events)
+    response.result.events.extend(abci.Event.FromString(data) for data in outcome.events)
     response.result.msg_responses.extend(
         cosmos_abci.TxMsgData.FromString(outcome.data).msg_responses
     )

@@ -19,6 +19,7 @@ A = TypeVar("A")
 B = TypeVar("B")
 C = TypeVar("C")
 ADDRESS_MAX_BYTES = 255
+LENGTH_BYTES = [bytes((length,)) for length in range(ADDRESS_MAX_BYTES + 1)]
 
 
 class CodecError(ValueError):
@@ -159,7 +160,7 @@ class AddressCodec:
     def encode(self, value: bytes) -> bytes:
         if not 0 < len(value) <= ADDRESS_MAX_BYTES:
             raise CodecError(f"address of {len(value)} bytes")
-        return bytes((len(value),)) + value
+        return LENGTH_BYTES[len(value)] + value
 
     encode_part = encode
 
@@ -230,9 +231,21 @@ class TupleCodec:
         return tuple(part.from_json(v) for part, v in zip(self.parts, obj, strict=True))
 
 
+class PairCodec(TupleCodec):
+    """Composite key of two components, the usual one."""
+
+    def __init__(self, first: KeyCodec[Any], second: KeyCodec[Any]) -> None:
+        super().__init__(first, second)
+        self._encode_first, self._encode_second = first.encode_part, second.encode
+
+    def encode(self, value: tuple[Any, ...]) -> bytes:
+        first, second = value
+        return self._encode_first(first) + self._encode_second(second)
+
+
 def pair(first: KeyCodec[A], second: KeyCodec[B]) -> KeyCodec[tuple[A, B]]:
     """Key of two components."""
-    return TupleCodec(first, second)  # type: ignore[return-value]
+    return PairCodec(first, second)  # type: ignore[return-value]
 
 
 def triple(first: KeyCodec[A], second: KeyCodec[B], third: KeyCodec[C]) -> KeyCodec[tuple[A, B, C]]:

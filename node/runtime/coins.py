@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from cosmos.base.v1beta1 import coin_pb2
@@ -41,12 +42,21 @@ def parse_coin(coin: Any) -> tuple[str, int]:
 
     Raises: InvalidCoins.
     """
-    if not DENOM_PATTERN.fullmatch(coin.denom):
-        raise InvalidCoins(f"invalid denom: {coin.denom}")
-    amount = parse_amount(coin.amount)
+    return parse_coin_text(coin.denom, coin.amount)
+
+
+@lru_cache(maxsize=4096)
+def parse_coin_text(denom: str, text: str) -> tuple[str, int]:
+    """Parse denomination and amount of one positive coin.
+
+    Raises: InvalidCoins.
+    """
+    if not DENOM_PATTERN.fullmatch(denom):
+        raise InvalidCoins(f"invalid denom: {denom}")
+    amount = parse_amount(text)
     if amount == 0:
-        raise InvalidCoins(f"{coin.amount}{coin.denom} is not positive")
-    return coin.denom, amount
+        raise InvalidCoins(f"{text}{denom} is not positive")
+    return denom, amount
 
 
 def parse_coins(coins: Iterable[Any], allow_empty: bool = False) -> list[tuple[str, int]]:
@@ -55,6 +65,8 @@ def parse_coins(coins: Iterable[Any], allow_empty: bool = False) -> list[tuple[s
     Raises: InvalidCoins.
     """
     parsed = [parse_coin(coin) for coin in coins]
+    if len(parsed) == 1:
+        return parsed
     names = [denom for denom, _ in parsed]
     if not parsed and not allow_empty:
         raise InvalidCoins("empty coin list")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import TracebackType
 
 from node.runtime.events import Event
 from node.runtime.gas import GasMeter
@@ -80,17 +79,31 @@ class Context:
         """Record an event; it is dropped if the scope rolls back."""
         self.events.append(event)
 
-    @contextmanager
-    def snapshot(self) -> Iterator[None]:
+    def snapshot(self) -> Snapshot:
         """Run a block whose writes and events vanish if it raises. Gas stays spent."""
-        outer, num_events = self.state, len(self.events)
-        self.state = outer.begin()
-        try:
-            yield
-        except BaseException:
-            del self.events[num_events:]
-            raise
+        return Snapshot(self)
+
+
+class Snapshot:
+    """The block of one `Context.snapshot`. A class, because several are opened a transaction."""
+
+    __slots__ = ("_ctx", "_mark", "_num_events")
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+
+    def __enter__(self) -> None:
+        self._num_events = len(self._ctx.events)
+        self._mark = self._ctx.state.begin()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self._ctx.state.keep()
         else:
-            outer.merge(self.state)
-        finally:
-            self.state = outer
+            del self._ctx.events[self._num_events :]
+            self._ctx.state.drop(self._mark)

@@ -15,7 +15,7 @@ from google.protobuf import any_pb2
 from node.runtime.ante import AnteHandler, Mode
 from node.runtime.context import BlockInfo, Context
 from node.runtime.errors import ChainError, InvalidGasLimit, OutOfGas, TxTooLarge
-from node.runtime.events import build_abci_event
+from node.runtime.events import encode_event
 from node.runtime.gas import GasMeter
 from node.runtime.runtime import Runtime
 from node.runtime.state import Overlay
@@ -41,7 +41,8 @@ class TxOutcome:
     data: bytes = b""
     gas_wanted: int = 0
     gas_used: int = 0
-    events: list[Any] = field(default_factory=list)
+    events: list[bytes] = field(default_factory=list)
+    """Encoded `tendermint.abci.Event`s."""
     error: ChainError | None = None
     has_deadline: bool = False
     """Whether the transaction is valid up to some block time only."""
@@ -87,9 +88,7 @@ class TxExecutor:
         outcome = TxOutcome()
         try:
             tx = self._decode(raw, is_last=mode is Mode.DELIVER)
-            outcome.has_deadline = isinstance(tx, DecodedTx) and tx.body.HasField(
-                "timeout_timestamp"
-            )
+            outcome.has_deadline = isinstance(tx, DecodedTx) and tx.has_deadline
             outcome.gas_wanted = min(tx.gas_limit, MAX_GAS_LIMIT)
             if max_gas >= 0 and mode is not Mode.SIMULATE and tx.gas_limit > max_gas:
                 raise InvalidGasLimit(
@@ -108,7 +107,7 @@ class TxExecutor:
             outcome.gas_used = min(meter.used, MAX_GAS_LIMIT)
             return outcome
         if mode in (Mode.DELIVER, Mode.SIMULATE):
-            outcome.events = [build_abci_event(event) for event in ctx.events]
+            outcome.events = [encode_event(event) for event in ctx.events]
         ctx.events.clear()
         if mode not in (Mode.CHECK, Mode.RECHECK):
             self._run_messages(ctx, tx, outcome)
@@ -141,14 +140,14 @@ class TxExecutor:
 
     def _run_messages(self, ctx: Context, tx: DecodedTx | Extrinsic, outcome: TxOutcome) -> None:
         data = abci_pb2.TxMsgData()
-        events: list[Any] = []
+        events: list[bytes] = []
         index = 0
         try:
             with ctx.snapshot():
                 for index, (type_url, message) in enumerate(tx.messages):
                     response = self._runtime.dispatch(ctx, type_url, message)
                     data.msg_responses.append(pack_response(response))
-                    events += [build_abci_event(event, index) for event in ctx.events]
+                    events += [encode_event(event, index) for event in ctx.events]
                     ctx.events.clear()
         except OutOfGas as error:
             outcome.refuse(error, str(error))

@@ -12,8 +12,10 @@ from functools import lru_cache
 from typing import Any
 
 import coincurve
-from coincurve.ecdsa import cdata_to_der, deserialize_compact
+from coincurve._libsecp256k1 import ffi, lib  # type: ignore[import-not-found]
+from coincurve.context import GLOBAL_CONTEXT
 
+SECP = GLOBAL_CONTEXT.ctx
 CURVE_ORDER = 0xFFFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFE_BAAEDCE6_AF48A03B_BFD25E8C_D0364141
 SIGNATURE_BYTES = 64
 PUBLIC_KEY_BYTES = 33
@@ -40,11 +42,16 @@ def is_valid_signature(public_key: bytes, signature: bytes, message: bytes) -> b
     """Verify one signature over sha256(message)."""
     if len(signature) != SIGNATURE_BYTES or not is_low_s(signature):
         return False
-    try:
-        der = cdata_to_der(deserialize_compact(signature))
-        return bool(parse_public_key(public_key).verify(der, message))
-    except (ValueError, TypeError):
+    parsed = ffi.new("secp256k1_ecdsa_signature *")
+    if not lib.secp256k1_ecdsa_signature_parse_compact(SECP, parsed, signature):
         return False
+    try:
+        point = parse_public_key(public_key).public_key
+    except ValueError:
+        return False
+    # As coincurve does, without its way over the DER form and back.
+    digest = hashlib.sha256(message).digest()
+    return bool(lib.secp256k1_ecdsa_verify(SECP, parsed, digest, point))
 
 
 class SignatureCache:

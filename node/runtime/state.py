@@ -1,8 +1,8 @@
 """Uncommitted state: writes layered over a reader, with nested snapshots.
 
-An `Overlay` holds writes in memory. `begin` opens a nested overlay that is either merged into its
-parent or dropped. Iteration merges the layers in key order. State has a name space a pallet
-("store"); keys are bytes.
+An `Overlay` holds writes in memory. Inside a snapshot it notes what each write replaced, so that
+`drop` can take the writes back; reading costs the same however deep snapshots nest. Iteration
+merges writes and reader in key order. State has a name space a pallet ("store"); keys are bytes.
 """
 
 from __future__ import annotations
@@ -84,6 +84,9 @@ class StoreWrites:
 
     __slots__ = ("_ordered", "values")
 
+    ABSENT = object()
+    """What `get_before` gives for a key that was not written."""
+
     def __init__(self) -> None:
         self.values: dict[bytes, bytes | None] = {}
         self._ordered: list[bytes] | None = None
@@ -92,6 +95,18 @@ class StoreWrites:
         if self._ordered is not None and key not in self.values:
             insort(self._ordered, key)
         self.values[key] = value
+
+    def get_before(self, key: bytes) -> object:
+        """Get what `restore` has to put back."""
+        return self.values.get(key, self.ABSENT)
+
+    def restore(self, key: bytes, before: object) -> None:
+        """Take the latest write of a key back."""
+        if before is self.ABSENT:
+            del self.values[key]
+            self._ordered = None
+        else:
+            self.values[key] = before  # type: ignore[assignment]
 
     def select(
         self, prefix: bytes, start: bytes | None, reverse: bool
@@ -144,11 +159,13 @@ def merge_layers(
 class Overlay:
     """Writes over a reader; itself a reader, so overlays nest."""
 
-    __slots__ = ("_reader", "_writes")
+    __slots__ = ("_depth", "_journal", "_reader", "_writes")
 
     def __init__(self, reader: KeyValueReader) -> None:
         self._reader = reader
         self._writes: dict[str, StoreWrites] = {}
+        self._depth = 0
+        self._journal: list[tuple[StoreWrites, bytes, object]] = []
 
     def get(self, store: str, key: bytes, version: int | None = None) -> bytes | None:
         writes = self._writes.get(store)
@@ -161,6 +178,8 @@ class Overlay:
         writes = self._writes.get(store)
         if writes is None:
             writes = self._writes[store] = StoreWrites()
+        if self._depth:
+            self._journal.append((writes, key, writes.get_before(key)))
         writes.put(key, value)
 
     def iterate(
@@ -177,13 +196,27 @@ class Overlay:
             return base
         return merge_layers(base, writes.select(prefix, start, reverse), reverse)
 
-    def begin(self) -> Overlay:
-        """Open a nested overlay."""
-        return Overlay(self)
+    def begin(self) -> int:
+        """Open a snapshot; returns the mark to `drop` it by. They close innermost first."""
+        self._depth += 1
+        return len(self._journal)
 
-    def merge(self, child: Overlay) -> None:
-        """Take over the writes of a nested overlay."""
-        for store, writes in child._writes.items():
+    def keep(self) -> None:
+        """Close the innermost snapshot; its writes stay."""
+        self._depth -= 1
+        if not self._depth:
+            self._journal.clear()
+
+    def drop(self, mark: int) -> None:
+        """Close the innermost snapshot and take its writes back."""
+        self._depth -= 1
+        for writes, key, before in reversed(self._journal[mark:]):
+            writes.restore(key, before)
+        del self._journal[mark:]
+
+    def merge(self, other: Overlay) -> None:
+        """Take over the writes of another overlay."""
+        for store, writes in other._writes.items():
             for key, value in writes.values.items():
                 self.set(store, key, value)
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from cosmos.tx.signing.v1beta1 import signing_pb2
 from cosmos.tx.v1beta1 import tx_pb2
 from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
@@ -24,6 +25,35 @@ NON_CRITICAL_BIT = 1 << 10
 """Bit 11 of a field number, counted from 1."""
 
 
+@dataclass(frozen=True, slots=True)
+class SignerInfo:
+    """What a transaction says about one signer.
+
+    Args:
+        key: type URL and bytes of the public key; None if it carries none.
+        is_direct: whether it signed alone, in SIGN_MODE_DIRECT.
+    """
+
+    sequence: int
+    key: tuple[str, bytes] | None
+    is_direct: bool
+
+
+@dataclass(slots=True)
+class TxFacts:
+    """What a run found out that every later run of the same bytes would find again.
+
+    Args:
+        is_well_formed: it passed the checks that look at the transaction alone.
+        signers: addresses that must sign; empty until they were listed.
+        verified: of each signer whose signature verified: key, chain id, account number.
+    """
+
+    is_well_formed: bool = False
+    signers: list[bytes] = field(default_factory=list)
+    verified: dict[int, tuple[bytes, str, int]] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class DecodedTx:
     """A transaction as received and as parsed.
@@ -31,6 +61,9 @@ class DecodedTx:
     Args:
         raw: received bytes; `tx_hash` is their SHA-256.
         messages: (type URL, message) in order.
+        gas_limit: gas the sender pays for.
+        has_deadline: whether it is valid up to some block time only.
+        facts: for whoever runs it; they never change a result.
     """
 
     raw: bytes
@@ -41,12 +74,11 @@ class DecodedTx:
     auth_info: Any
     signatures: tuple[bytes, ...]
     messages: tuple[tuple[str, Any], ...]
-
-    @property
-    def gas_limit(self) -> int:
-        """Gas the sender pays for."""
-        limit: int = self.auth_info.fee.gas_limit
-        return limit
+    signer_infos: tuple[SignerInfo, ...]
+    fee: Any
+    gas_limit: int
+    has_deadline: bool
+    facts: TxFacts = field(default_factory=TxFacts, compare=False)
 
 
 def parse_strict(message_class: Any, data: bytes, what: str) -> Any:
@@ -75,6 +107,18 @@ def parse_body(data: bytes) -> Any:
     except DecodeError as error:
         raise TxDecodeFailed("body does not parse") from error
     size = body.ByteSize()
+    body.DiscardUnknownFields()
+    if body.ByteSize() != size:
+        ensure_non_critical(tx_pb2.TxBody.FromString(data))
+    return body
+
+
+def ensure_non_critical(body: Any) -> None:
+    """Refuse unknown fields of a `TxBody` unless all are its own and non-critical.
+
+    Raises: TxDecodeFailed.
+    """
+    size = body.ByteSize()
     unknown = UnknownFieldSet(body)
     numbers = [unknown[index].field_number for index in range(len(unknown))]
     own_size = compute_unknown_size(body) if numbers else 0
@@ -82,7 +126,6 @@ def parse_body(data: bytes) -> Any:
     is_nested = body.ByteSize() + own_size != size
     if is_nested or any(not number & NON_CRITICAL_BIT for number in numbers):
         raise TxDecodeFailed("body has an unknown field")
-    return body
 
 
 def compute_unknown_size(message: Any) -> int:
@@ -121,4 +164,17 @@ def decode_tx(raw: bytes, get_message_class: Callable[[str], Any]) -> DecodedTx:
         auth_info=auth_info,
         signatures=tuple(tx_raw.signatures),
         messages=tuple(messages),
+        signer_infos=tuple(read_signer_info(info) for info in auth_info.signer_infos),
+        fee=auth_info.fee,
+        gas_limit=auth_info.fee.gas_limit,
+        has_deadline=body.HasField("timeout_timestamp"),
     )
+
+
+def read_signer_info(info: Any) -> SignerInfo:
+    """Read a protobuf `SignerInfo`."""
+    key = (info.public_key.type_url, info.public_key.value) if info.HasField("public_key") else None
+    mode = info.mode_info
+    is_single = mode.WhichOneof("sum") == "single"
+    is_direct = is_single and mode.single.mode == signing_pb2.SIGN_MODE_DIRECT
+    return SignerInfo(info.sequence, key, is_direct)

@@ -64,24 +64,53 @@ def test_layers_read_like_one_dict(
     start: bytes | None,
     reverse: bool,
 ) -> None:
-    model, state = dict(base), Overlay(DictReader(base))
-    stack = [state]
+    model = dict(base)
+    under = state = Overlay(DictReader(base))
     for writes in layers:
-        list(stack[-1].iterate("s"))  # the order of keys is kept up while writing
+        list(state.iterate("s"))  # the order of keys is kept up while writing
         for key, value in writes:
-            stack[-1].set("s", key, value)
+            state.set("s", key, value)
             if value is None:
                 model.pop(key, None)
             else:
                 model[key] = value
-        stack.append(stack[-1].begin())
+        under, state = state, Overlay(state)
     expected = list(DictReader(model).iterate("s", prefix, start, None, reverse))
-    assert list(stack[-1].iterate("s", prefix, start, None, reverse)) == expected
-    while len(stack) > 1:
-        child = stack.pop()
-        stack[-1].merge(child)
     assert list(state.iterate("s", prefix, start, None, reverse)) == expected
-    assert all(state.get("s", key) == model.get(key) for key in [*base, *model])
+    under.merge(state)
+    assert list(under.iterate("s", prefix, start, None, reverse)) == expected
+    assert all(under.get("s", key) == model.get(key) for key in [*base, *model])
+
+
+STEPS = st.lists(
+    st.sampled_from(["begin", "keep", "drop", "order"])
+    | st.tuples(KEYS, st.none() | st.just(b"v")),
+    max_size=30,
+)
+
+
+@given(base=st.dictionaries(KEYS, st.binary(max_size=2), max_size=8), steps=STEPS)
+def test_snapshots_nest(base: dict[bytes, bytes], steps: list[Any]) -> None:
+    """A dropped snapshot leaves what was there when it was opened, at any depth."""
+    state, written = Overlay(DictReader(base)), dict[bytes, bytes | None]()
+    opened: list[tuple[int, dict[bytes, bytes | None]]] = []
+    for step in [*steps, *["drop"] * len(steps)]:
+        if step == "begin":
+            opened.append((state.begin(), dict(written)))
+        elif step == "keep" and opened:
+            opened.pop()
+            state.keep()
+        elif step == "drop" and opened:
+            mark, written = opened.pop()
+            state.drop(mark)
+        elif step == "order":
+            list(state.iterate("s"))
+        elif isinstance(step, tuple):
+            state.set("s", *step)
+            written[step[0]] = step[1]
+        assert state.changes == ({"s": written} if written else {})
+        seen = {key: value for key, value in (base | written).items() if value is not None}
+        assert list(state.iterate("s")) == sorted(seen.items())
 
 
 COMPOSITE = pair(BYTES, U32)

@@ -78,6 +78,10 @@ class AccountsPallet(Pallet[AccountsSchema]):
         """Get the `BaseAccount` of an address, or None."""
         return self.storage.accounts.get(ctx, addr)
 
+    def has_account(self, ctx: Context, addr: bytes) -> bool:
+        """Tell whether an address has an account; costs the gas of getting it."""
+        return self.storage.accounts.has(ctx, addr)
+
     def set_account(self, ctx: Context, addr: bytes, account: Any) -> None:
         """Write a changed `BaseAccount`."""
         self.storage.accounts.set(ctx, addr, account)

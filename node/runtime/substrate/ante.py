@@ -144,7 +144,7 @@ class ExtrinsicAnte:
                 InsufficientFee,
                 f"insufficient fees; got: {total}{BASE_DENOM} required: {required}{BASE_DENOM}",
             )
-        has_account = self._accounts.get_account(ctx, tx.signer) is not None
+        has_account = self._accounts.has_account(ctx, tx.signer)
         ensure(has_account, UnknownAddress, f"fee payer address: {text} does not exist")
         if mode is not Mode.SIMULATE:
             self._bank.transfer(ctx, tx.signer, FEE_COLLECTOR_ADDR, total)
