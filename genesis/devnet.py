@@ -1,8 +1,10 @@
 """The devnet preset: named accounts of one published mnemonic, and the genesis they start with.
 
-Account index: faucet 0, owner 1, then 16 validators, then 32 miners. Everyone knows these keys; a
-genesis that is not marked as a devnet refuses them. Every validator is an operator with a bond;
-node i of a devnet belongs to validator-i, the others score without running a node.
+Account index: faucet 0, owner 1, then 16 validators, then 32 miners. Beside them the six accounts
+of every Substrate development chain, //Alice to //Ferdie, so that the examples of Substrate clients
+run as they stand. Everyone knows these keys; a genesis that is not marked as a devnet refuses them.
+Every validator is an operator with a bond; node i of a devnet belongs to validator-i, the others
+score without running a node.
 """
 
 from __future__ import annotations
@@ -39,6 +41,16 @@ OWNER_UDSC = 10_000 * 10**6
 VALIDATOR_UDSC = 11_000 * 10**6
 MINER_UDSC = 100 * 10**6
 SELF_BOND_UDSC = 1_000 * 10**6
+DEVELOPMENT_UDSC = 10_000 * 10**6
+DEVELOPMENT_ADDRS = {
+    "//Alice": "d43593c715fdd31c61141abd04a99fd6822c8558854ccde39a5684e7a56da27d",
+    "//Bob": "8eaf04151687736326c9fea17e25fc5287613693c912909cb226aa4794f26a48",
+    "//Charlie": "90b5ab205c6974c9ea841be688864633dc9ca8a357843eeacf2314649965fe22",
+    "//Dave": "306721211d5404bd9da88e0204360a1a9ab8b87c66c1bc2fcdd37f3c2222cc20",
+    "//Eve": "e659a7a1628cdd93febc04a4e0646ea20e9f5f0ce097d9a05290d4a9e054df4e",
+    "//Ferdie": "1cbd2d43530a44705ad088af313e18f80b53ef16b36177cd4b77b846f2a5f07c",
+}
+"""Public sr25519 keys derived from Substrate's development phrase, 32 bytes as hex."""
 DEVNET_PARAMS: dict[str, dict[str, Any]] = {
     "staking": {"unbonding_time": "60s", "max_validators": 100, "max_entries": 7},
     "slashing": ParamsCodec(SlashingParams).to_json(
@@ -122,7 +134,8 @@ def get_account(name: str) -> DevnetAccount:
 @lru_cache(maxsize=1)
 def list_devnet_addrs() -> dict[bytes, str]:
     """List every address whose key is published, with its name."""
-    return {account.addr: account.name for account in list_accounts()}
+    found = {account.addr: account.name for account in list_accounts()}
+    return found | {bytes.fromhex(key): name for name, key in DEVELOPMENT_ADDRS.items()}
 
 
 @dataclass(frozen=True)
@@ -153,6 +166,8 @@ def build_devnet(
     accounts = list_accounts()
     for account in accounts:
         builder.add_account(account.addr, account.balance_udsc)
+    for public_key in DEVELOPMENT_ADDRS.values():
+        builder.add_account(bytes.fromhex(public_key), DEVELOPMENT_UDSC)
     validators = [account for account in accounts if account.role == "validator"]
     for index, account in enumerate(validators):
         consensus_key = hashlib.sha256(f"devnet/{account.name}".encode()).digest()

@@ -7,6 +7,7 @@ node's LMDB and hands extrinsics to the engine.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import logging
 
 import uvicorn
@@ -14,6 +15,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from node.doors.node_view import NodeView
@@ -23,12 +25,15 @@ from node.doors.substrate.author import AuthorMethods
 from node.doors.substrate.blocks import Blocks
 from node.doors.substrate.chain_methods import ChainMethods
 from node.doors.substrate.cosmos import CosmosMethods
+from node.doors.substrate.limits import Unread
 from node.doors.substrate.metadata import Metadata
 from node.doors.substrate.rpc import (
+    LIMIT,
     MAX_BODY_BYTES,
     Dispatcher,
     InternalError,
-    InvalidRequest,
+    RequestTooBig,
+    ServerBusy,
     build_response,
     dump_json,
 )
@@ -38,6 +43,10 @@ from node.doors.substrate.subscriptions import Hub, Session
 DEFAULT_PORT = 9944
 MAX_CONNECTIONS = 900
 KEEP_ALIVE_S = 10
+PING_INTERVAL_S = 20.0
+PART_BYTES = 2**16
+READ_S = 60.0
+"""A client that has not read a response by then is cut off."""
 
 logger = logging.getLogger(__name__)
 
@@ -54,11 +63,50 @@ def build_dispatcher(view: NodeView, hub: Hub, moniker: str) -> Dispatcher:
     return Dispatcher(methods)
 
 
+class PacedResponse(Response):
+    """A response sent as fast as the client reads it; one that is not read in time is cut off."""
+
+    def __init__(self, content: bytes, unread: Unread) -> None:
+        super().__init__(content, media_type="application/json")
+        self._unread = unread
+        self._is_over = False
+        self._deadline: asyncio.Timeout | None = None
+
+    def end(self) -> None:
+        """Stop sending."""
+        self._is_over = True
+        if self._deadline is not None:
+            self._deadline.reschedule(asyncio.get_running_loop().time())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send head and body, a part at a time."""
+        self._unread.add(self, len(self.body))
+        if self._is_over:
+            error = dump_json(build_response(None, ServerBusy()))
+            await Response(error, 503, media_type=self.media_type)(scope, receive, send)
+            return
+        try:
+            async with asyncio.timeout(READ_S) as self._deadline:
+                await self._send_parts(send)
+        except TimeoutError:
+            return  # an unfinished response closes the connection
+        finally:
+            self._unread.remove(self)
+
+    async def _send_parts(self, send: Send) -> None:
+        head = {"status": self.status_code, "headers": self.raw_headers}
+        await send({"type": "http.response.start", **head})
+        for start in range(0, max(len(self.body), 1), PART_BYTES):
+            part = bytes(self.body[start : start + PART_BYTES])
+            more = start + PART_BYTES < len(self.body)
+            await send({"type": "http.response.body", "body": part, "more_body": more})
+
+
 class SubstrateApp:
     """The ASGI application over a node's view."""
 
-    def __init__(self, view: NodeView, moniker: str) -> None:
-        self.hub = Hub(view)
+    def __init__(self, view: NodeView, moniker: str, calls_per_minute: int | None = None) -> None:
+        self.hub = Hub(view, calls_per_minute)
         self.dispatcher = build_dispatcher(view, self.hub, moniker)
         self.num_failures = 0
 
@@ -87,10 +135,10 @@ class SubstrateApp:
         async for chunk in request.stream():
             body += chunk
             if len(body) > MAX_BODY_BYTES:
-                error = InvalidRequest("the request is too large")
+                error = RequestTooBig(LIMIT.format(MAX_BODY_BYTES))
                 return Response(dump_json(build_response(None, error)), 413)
         messages = await self.answer(bytes(body), None)
-        return Response(messages[0] if messages else b"", media_type="application/json")
+        return PacedResponse(messages[0] if messages else b"", self.hub.unread)
 
     async def serve_socket(self, socket: WebSocket) -> None:
         """Serve one WebSocket until either side closes it."""
@@ -104,30 +152,27 @@ class SubstrateApp:
         await exchange(socket, handle, session.take, lambda: self.hub.close_session(session))
 
 
-async def serve(
-    view: NodeView, host: str = "127.0.0.1", port: int = DEFAULT_PORT, *, moniker: str = "descent"
-) -> None:
-    """Serve until cancelled or told to stop by a signal.
-
-    Args:
-        view: the node's home, read-only.
-        host, port: address to listen on.
-    """
+def build_server(
+    app: SubstrateApp, host: str, port: int, *, ping_interval_s: float = PING_INTERVAL_S
+) -> uvicorn.Server:
+    """Build the server of an application; clients need not answer its pings."""
     config = uvicorn.Config(
-        SubstrateApp(view, moniker).build(),
+        app.build(),
         host=host,
         port=port,
         log_config=None,
         access_log=False,
         ws="websockets-sansio",
         ws_max_size=MAX_BODY_BYTES,
+        ws_ping_interval=ping_interval_s,
         ws_ping_timeout=None,
+        ws_per_message_deflate=False,
         limit_concurrency=MAX_CONNECTIONS,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=1,
         server_header=False,
     )
-    await uvicorn.Server(config).serve()
+    return uvicorn.Server(config)
 
 
 def main() -> None:
@@ -136,10 +181,14 @@ def main() -> None:
         prog="python -m node.doors.substrate_door", description=__doc__
     )
     add_door_arguments(parser, DEFAULT_PORT)
+    parser.add_argument(
+        "--rpc-rate-limit", type=int, metavar="CALLS", help="calls a minute of one connection"
+    )
     arguments = parser.parse_args()
 
     async def run(view: NodeView) -> None:
-        await serve(view, arguments.host, arguments.port, moniker=arguments.moniker)
+        app = SubstrateApp(view, arguments.moniker, arguments.rpc_rate_limit)
+        await build_server(app, arguments.host, arguments.port).serve()
 
     run_door(arguments, run)
 

@@ -111,6 +111,8 @@ class TxExecutor:
         ctx.events.clear()
         if mode not in (Mode.CHECK, Mode.RECHECK):
             self._run_messages(ctx, tx, outcome)
+        if mode is Mode.DELIVER and isinstance(tx, Extrinsic):
+            self._settle_fee(state, block, tx, outcome, meter.used)
         outcome.gas_used = min(meter.used, MAX_GAS_LIMIT)
         return outcome
 
@@ -119,6 +121,15 @@ class TxExecutor:
             self._ante.run(ctx, tx, mode)
         elif self._extrinsic_ante is not None:
             self._extrinsic_ante.run(ctx, tx, mode)
+
+    def _settle_fee(
+        self, state: Overlay, block: BlockInfo, tx: Extrinsic, outcome: TxOutcome, gas_used: int
+    ) -> None:
+        """Charge an extrinsic for what it used; this itself is free."""
+        ctx = Context(state, block)
+        if self._extrinsic_ante is not None:
+            self._extrinsic_ante.settle(ctx, tx, gas_used)
+        outcome.events += [build_abci_event(event) for event in ctx.events]
 
     def _decode(self, raw: bytes, is_last: bool) -> DecodedTx | Extrinsic:
         """Decode, or take what was decoded before; `is_last` takes it away."""

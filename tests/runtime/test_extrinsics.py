@@ -5,11 +5,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import coincurve
-import ed25519_zebra
 import psutil
 import pytest
-import sr25519
 from cosmos.bank.v1beta1 import tx_pb2
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,84 +22,26 @@ from node.runtime.addresses import (
 )
 from node.runtime.coins import build_coin
 from node.runtime.context import Context
-from node.runtime.errors import TxDecodeFailed
+from node.runtime.errors import OutOfGas, TxDecodeFailed
 from node.runtime.state import Overlay
 from node.runtime.substrate.accounts import compute_account_id
 from node.runtime.substrate.calls import BALANCES, MAX_BATCH_CALLS, UTILITY
-from node.runtime.substrate.extrinsic import (
-    SPEC_VERSION,
-    TRANSACTION_VERSION,
-    Era,
-    decode_extrinsic,
-    encode_signed,
-    wrap_extrinsic,
-)
-from node.runtime.substrate.headers import build_genesis_header, hash_blake2
+from node.runtime.substrate.extrinsic import Era, compute_fee, decode_extrinsic
+from node.runtime.substrate.headers import build_genesis_header
 from node.runtime.substrate.scale import encode_compact
 from node.runtime.substrate.signatures import ECDSA, ED25519, SR25519, is_signed_by
 from tests.runtime.chain_driver import CHAIN_ID, GENESIS_SECONDS, ChainDriver, Key
+from tests.support.extrinsics import (
+    Signer,
+    build_batch,
+    build_extrinsic,
+    build_transfer,
+    encode_era,
+)
 
 FUNDED_UDSC = 1_000_000
 BOB = b"\x0b" * 32
-IMMORTAL = b"\x00"
 UNAUTHORIZED, FUNDS, NO_ACCOUNT, TIMEOUT, SEQUENCE = 4, 5, 9, 30, 32
-
-
-class Signer:
-    """A key of one of the three kinds; `addr` is its account."""
-
-    def __init__(self, kind: int, seed: bytes = b"\x05" * 32) -> None:
-        self.kind = kind
-        self.cosmos = Key("", seed)
-        self._secret = coincurve.PrivateKey(seed)
-        if kind == SR25519:
-            self._public, self._private = sr25519.pair_from_seed(seed)
-            self.addr = self._public
-        elif kind == ED25519:
-            self._private, self.addr = ed25519_zebra.ed_from_seed(seed)
-        else:
-            self.addr = self.cosmos.addr
-
-    def sign(self, message: bytes) -> bytes:
-        if self.kind == SR25519:
-            return sr25519.sign((self._public, self._private), message)
-        if self.kind == ED25519:
-            return ed25519_zebra.ed_sign(self._private, message)
-        return self._secret.sign_recoverable(hash_blake2(message), hasher=None)
-
-
-def build_transfer(recipient: bytes, amount: int) -> bytes:
-    account_id = compute_account_id(recipient)
-    return bytes((BALANCES, 3, 0)) + account_id + encode_compact(amount)
-
-
-def build_batch(calls: list[bytes]) -> bytes:
-    return bytes((UTILITY, 2)) + encode_compact(len(calls)) + b"".join(calls)
-
-
-def encode_era(period: int, height: int) -> bytes:
-    """Encode as sp-runtime does, for periods that need no quantising."""
-    bits = period.bit_length() - 2
-    return (bits | (height % period) << 4).to_bytes(2, "little")
-
-
-def build_extrinsic(
-    signer: Signer,
-    call: bytes,
-    *,
-    nonce: int,
-    genesis_hash: bytes,
-    birth_hash: bytes | None = None,
-    era: bytes = IMMORTAL,
-    tip: int = 0,
-    spec_version: int = SPEC_VERSION,
-) -> bytes:
-    extra = era + encode_compact(nonce) + encode_compact(tip)
-    versions = spec_version.to_bytes(4, "little") + TRANSACTION_VERSION.to_bytes(4, "little")
-    payload = call + extra + versions + genesis_hash + (birth_hash or genesis_hash)
-    signature = signer.sign(hash_blake2(payload) if len(payload) > 256 else payload)
-    account_id = compute_account_id(signer.addr)
-    return wrap_extrinsic(encode_signed(account_id, signer.kind, signature, extra, call))
 
 
 @pytest.fixture
@@ -150,12 +89,52 @@ def test_transfer(driver: ChainDriver, kind: int) -> None:
     assert driver.check(tx).code == 0
     result = driver.make_block().tx_results[-1]
     assert result.code == 0, result.log
-    fee = decode_extrinsic(tx, driver.chain.call_table).fee_udsc + 5
+    fee = compute_fee(result.gas_used) + 5
+    assert 5 < fee < decode_extrinsic(tx, driver.chain.call_table).fee_udsc // 2
+    assert get_fee(result) == f"{fee}udsc"
     assert read_account(driver, signer.addr) == (1, FUNDED_UDSC - fee - 100)
     assert read_account(driver, BOB) == (0, 100)
     assert {"tx", "transfer"} <= {event.type for event in result.events}
     assert driver.deliver(tx).code == SEQUENCE
     assert read_account(driver, signer.addr)[0] == 1
+
+
+def get_fee(result: Any) -> str:
+    """Get what a transaction says it paid; it says so once."""
+    pairs = [(item.key, item.value) for event in result.events for item in event.attributes]
+    (fee,) = [value for key, value in pairs if key == "fee"]
+    return str(fee)
+
+
+def test_fee_is_of_the_gas_used(driver: ChainDriver) -> None:
+    signer = Signer(SR25519)
+    fund(driver, signer.addr)
+    free = FUNDED_UDSC
+    for call, code in (
+        (build_transfer(BOB, 10**12), FUNDS),
+        (build_batch([build_transfer(BOB, 1)] * 100), 0),
+    ):
+        result = driver.deliver(make(driver, signer, call))
+        assert result.code == code
+        free -= compute_fee(result.gas_used) + (0 if code else 100)
+        assert read_account(driver, signer.addr)[1] == free
+
+
+def test_fee_of_all_the_gas__out_of_gas(
+    driver: ChainDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signer = Signer(SR25519)
+    fund(driver, signer.addr)
+    used = [driver.deliver(make(driver, signer)).gas_used for _ in range(2)][1]
+    monkeypatch.setattr("node.runtime.substrate.extrinsic.GAS_PER_CALL", used - 3_000)
+    monkeypatch.setattr("node.runtime.substrate.extrinsic.GAS_PER_BYTE", 0)
+    free = read_account(driver, signer.addr)[1]
+    tx = make(driver, signer, tip=3)
+    result = driver.deliver(tx)
+    assert result.code == OutOfGas.code
+    paid = decode_extrinsic(tx, driver.chain.call_table).fee_udsc + 3
+    assert get_fee(result) == f"{paid}udsc"
+    assert read_account(driver, signer.addr)[1] == free - paid
 
 
 def test_one_sequence_over_both_formats(driver: ChainDriver) -> None:

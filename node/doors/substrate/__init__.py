@@ -16,6 +16,7 @@
 | `subscriptions.py` | `Session`, `Hub`   | what is told to clients after every block              |
 | `ss58.py`          |                    | text of addresses                                      |
 | `rpc.py`           | `Dispatcher`       | JSON-RPC as Substrate speaks it, without I/O           |
+| `limits.py`        | `RateLimit`        | what one client may ask, what all may leave unread     |
 
 A pallet is described nowhere here: everything comes from its declarations.
 """

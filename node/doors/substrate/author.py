@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import Any
 
@@ -14,10 +15,13 @@ from node.doors.substrate.rpc import (
     InvalidFormat,
     InvalidParams,
     InvalidTx,
+    LowPriority,
     Method,
     PoolFull,
     Subscribed,
     SubstrateError,
+    UnknownValidity,
+    Unverified,
     format_hex,
     parse_hex,
 )
@@ -28,6 +32,7 @@ from node.runtime import errors
 from node.runtime.errors import TxDecodeFailed
 from node.runtime.substrate.accounts import ACCOUNT
 from node.runtime.substrate.extrinsic import (
+    UNSIGNED_VERSION,
     Extrinsic,
     compute_fee,
     decode_extrinsic,
@@ -35,7 +40,7 @@ from node.runtime.substrate.extrinsic import (
     wrap_extrinsic,
 )
 from node.runtime.substrate.headers import hash_blake2
-from node.runtime.substrate.scale import U32, Reader
+from node.runtime.substrate.scale import U32, Reader, ScaleError, decode_compact
 
 MAX_PENDING = 10_000
 WATCHED_BLOCKS = 256
@@ -43,26 +48,33 @@ WATCHED_BLOCKS = 256
 STALE = "Transaction is outdated"
 FUTURE = "Transaction will be valid in the future"
 BAD_PROOF = "Transaction has a bad signature"
+BAD_SIGNER = "Invalid signing address"
+POOL_LIMIT = "The transaction couldn't enter the pool because of the limit"
+UNSIGNED = "NoUnsignedValidator"
 PAYMENT = "Inability to pay some fees (e.g. account balance too low)"
 ANCIENT = "Transaction has an ancient birth block"
 EXHAUSTS = "Transaction would exhaust the block limits"
 REASONS: dict[int, str] = {
-    errors.Unauthorized.code: BAD_PROOF,
     errors.InsufficientFunds.code: PAYMENT,
-    errors.InsufficientFee.code: PAYMENT,
     errors.UnknownAddress.code: PAYMENT,
     errors.TxTimedOut.code: ANCIENT,
     errors.InvalidGasLimit.code: EXHAUSTS,
     errors.OutOfGas.code: EXHAUSTS,
     errors.TxTooLarge.code: EXHAUSTS,
 }
+SIGNATURE_FAILED = "signature verification failed"
 NONCE_PATTERN = re.compile(r"expected (\d+), got (\d+)")
 
 
 def explain_refusal(code: int, log: str) -> SubstrateError:
     """Turn the refusal of a check into the error a Substrate node gives."""
     if code == errors.TxDecodeFailed.code:
-        return InvalidFormat(log)
+        return Unverified(log)
+    if code == errors.Unauthorized.code:
+        is_proof = log.startswith(SIGNATURE_FAILED)
+        return InvalidTx(BAD_PROOF if is_proof else f"{BAD_SIGNER}: {log}")
+    if code == errors.InsufficientFee.code:
+        return InvalidTx(f"{PAYMENT}: {log}")
     if code == errors.WrongSequence.code:
         found = NONCE_PATTERN.search(log)
         is_future = found is not None and int(found[2]) > int(found[1])
@@ -101,16 +113,26 @@ class AuthorMethods:
     def decode(self, encoded: bytes) -> Extrinsic:
         """Decode an extrinsic as clients send it.
 
-        Raises: InvalidFormat.
+        Raises: InvalidFormat, Unverified, UnknownValidity.
         """
+        reader = Reader(encoded)
+        try:
+            length = decode_compact(reader)
+        except ScaleError as error:
+            raise InvalidFormat(str(error)) from None
+        if length != reader.left:
+            raise InvalidFormat(f"{length} bytes announced, {reader.left} there")
+        if encoded[reader.offset : reader.offset + 1] == bytes((UNSIGNED_VERSION,)):
+            raise UnknownValidity(UNSIGNED)
         try:
             return decode_extrinsic(wrap_extrinsic(encoded), self._table)
         except TxDecodeFailed as error:
-            raise InvalidFormat(str(error)) from None
+            raise Unverified(str(error)) from None
 
     async def _broadcast(self, text: Any) -> bytes:
         encoded = parse_hex(text, "extrinsic")
-        raw = self.decode(encoded).raw
+        decoded = self.decode(encoded)
+        raw = decoded.raw
         try:
             checked = await self.blocks.view.engine.broadcast_tx(raw)
         except TxRefused as refusal:
@@ -118,12 +140,30 @@ class AuthorMethods:
                 raise AlreadyImported(format_hex(hash_blake2(encoded))) from None
             if refusal.code == errors.TxTooLarge.code:
                 raise InvalidTx(EXHAUSTS) from None
-            raise PoolFull(str(refusal)) from None
+            raise PoolFull(POOL_LIMIT) from None
         except EngineUnreachable as error:
             raise InternalError(str(error)) from None
+        if checked.code == errors.WrongSequence.code:
+            waiting = await self._find_waiting(decoded.signer, decoded.nonce)
+            if waiting is not None:
+                raise LowPriority(waiting.tip, decoded.tip)
         if checked.code:
             raise explain_refusal(checked.code, checked.log)
         return raw
+
+    async def _find_waiting(self, signer: bytes, nonce: int) -> Extrinsic | None:
+        """Find the extrinsic of an account with that nonce that waits for a block."""
+        for decoded in await self._decode_pending():
+            if (decoded.signer, decoded.nonce) == (signer, nonce):
+                return decoded
+        return None
+
+    async def _decode_pending(self) -> list[Extrinsic]:
+        found = []
+        for tx in await self._list_pending():
+            with contextlib.suppress(TxDecodeFailed):
+                found.append(decode_extrinsic(tx, self._table))
+        return found
 
     async def submit(self, session: Session | None, extrinsic: Any) -> str:
         """Submit an extrinsic; answer its hash."""
@@ -186,14 +226,7 @@ class AuthorMethods:
         except AddressFormatError as error:
             raise InvalidParams(str(error)) from None
         nonce = self.read_nonce(addr, self.blocks.get_height())
-        waiting = set()
-        for tx in await self._list_pending():
-            try:
-                decoded = decode_extrinsic(tx, self._table)
-            except TxDecodeFailed:
-                continue
-            if decoded.signer == addr:
-                waiting.add(decoded.nonce)
+        waiting = {item.nonce for item in await self._decode_pending() if item.signer == addr}
         while nonce in waiting:
             nonce += 1
         return nonce
@@ -208,7 +241,7 @@ class AuthorMethods:
         return RUNTIME_DISPATCH_INFO.encode(info)
 
     async def query_info(self, session: Session | None, extrinsic: Any, at: Any = None) -> Any:
-        """Answer what an extrinsic pays without its tip."""
+        """Answer the most an extrinsic pays without its tip."""
         decoded = self.decode(parse_hex(extrinsic, "extrinsic"))
         weight = {"ref_time": decoded.gas_limit, "proof_size": 0}
         return {"weight": weight, "class": "normal", "partialFee": str(decoded.fee_udsc)}
@@ -216,7 +249,7 @@ class AuthorMethods:
     async def query_fee_details(
         self, session: Session | None, extrinsic: Any, at: Any = None
     ) -> Any:
-        """Answer what an extrinsic pays, in parts."""
+        """Answer the most an extrinsic pays, in parts."""
         decoded = self.decode(parse_hex(extrinsic, "extrinsic"))
         fee = compute_fee(decoded.gas_limit)
         parts = {"baseFee": hex(0), "lenFee": hex(0), "adjustedWeightFee": hex(fee)}

@@ -3,7 +3,7 @@
 | ABCI event                  | shown as                                                       |
 |-----------------------------|----------------------------------------------------------------|
 | one a pallet declares       | that pallet's event, fields by their declared types            |
-| `transfer` of `udsc`        | `Balances.Transfer` in addition, unless it is a fee            |
+| `transfer` of `udsc`        | `Balances.Transfer` in addition, unless a fee or its remainder |
 | fee of a transaction        | `TransactionPayment.TransactionFeePaid`                        |
 | `tx`, `message` otherwise   | nothing: they repeat what the extrinsic says                   |
 | any other                   | `Cosmos.Event`, as text                                        |
@@ -149,7 +149,9 @@ class EventBook:
             bodies.append(bytes((COSMOS, COSMOS_EVENT)) + text)
         if event.type == "transfer" and names == ("recipient", "sender", "amount"):
             amount = parse_base_amount(values["amount"])
-            if amount is not None and values["recipient"] != FEE_COLLECTOR:
+            is_refund = bool(tx) and values["sender"] == FEE_COLLECTOR
+            is_fee = is_refund or values["recipient"] == FEE_COLLECTOR
+            if amount is not None and not is_fee:
                 parties = [decode_account(values[name]) for name in ("sender", "recipient")]
                 encoded = b"".join(ACCOUNT.encode(addr) for addr in parties)
                 head = bytes((BALANCES, BALANCES_TRANSFER))

@@ -359,7 +359,7 @@ def list_runtime_apis(types: RuntimeTypes) -> dict[str, tuple[RuntimeApi, ...]]:
                 "query_info",
                 (("uxt", types.extrinsic), ("len", U32)),
                 RUNTIME_DISPATCH_INFO,
-                "What an extrinsic pays.",
+                "The most an extrinsic pays without its tip; what it did not use comes back.",
             ),
         ),
     }

@@ -2,21 +2,31 @@
 
     SubstrateError      becomes the `error` object of a response
     |- ParseError       -32700  not JSON
-    |- InvalidRequest   -32600  not a request, or a batch that is too long or within a batch
+    |- InvalidRequest   -32600  not a request, or a batch of none or within a batch
     |- MethodNotFound   -32601
     |- InvalidParams    -32602  an argument is missing, too many or of another kind
     |- InternalError    -32603  a bug of the door
     |- TooMany          -32006  subscriptions of one connection
+    |- RequestTooBig    -32007
+    |- ResponseTooBig   -32008  of one call or of a whole batch
+    |- ServerBusy       -32009  others have not read what they asked for
+    |- BatchTooBig      -32010
+    |- RateLimited      -32999  calls of one connection
     |- ClientError       4003   a block that is not known, state that is not kept, a call that fails
-    |- InvalidFormat     1001   bytes are no extrinsic
+    |- InvalidFormat     1001   bytes are no extrinsic: their length does not fit
+    |- Unverified        1002   what the length encloses is no extrinsic of this chain
     |- InvalidTx         1010   `Invalid Transaction`, with the reason as data
-    |- PoolError         1013.. already imported, no room
+    |- UnknownValidity   1011   nobody signed it
+    |- AlreadyImported   1013
+    |- LowPriority       1014   another extrinsic with that nonce waits already
+    |- PoolFull          1016
 
 Source: jsonrpsee error codes; substrate `client/rpc-api/src/{author,chain,state}/error.rs`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -26,7 +36,9 @@ from typing import Any
 from node.doors.rpc_errors import JsonRpcError
 
 MAX_BODY_BYTES = 8 * 2**20
+MAX_RESPONSE_BYTES = 15 * 2**20
 MAX_BATCH_CALLS = 100
+LIMIT = "Exceeded max limit of {}"
 
 
 class SubstrateError(JsonRpcError):
@@ -72,6 +84,41 @@ class TooMany(SubstrateError):
     message = "Too many subscriptions on the connection"
 
 
+class RequestTooBig(SubstrateError):
+    """The request has more bytes than are read."""
+
+    code = -32007
+    message = "Request is too big"
+
+
+class ResponseTooBig(SubstrateError):
+    """The response has more bytes than are sent."""
+
+    code = -32008
+    message = "Response is too big"
+
+
+class ServerBusy(SubstrateError):
+    """Too many answers wait for clients to read them."""
+
+    code = -32009
+    message = "Server is busy, try again later"
+
+
+class BatchTooBig(SubstrateError):
+    """The batch has more calls than are answered."""
+
+    code = -32010
+    message = "The batch request was too large"
+
+
+class RateLimited(SubstrateError):
+    """The connection called more often than it may."""
+
+    code = -32999
+    message = "RPC rate limit exceeded"
+
+
 class ClientError(SubstrateError):
     """What was asked for is not there."""
 
@@ -83,7 +130,18 @@ class InvalidFormat(SubstrateError):
     """The bytes are no extrinsic."""
 
     code = 1001
-    message = "Extrinsic has invalid format"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("", f"Extrinsic has invalid format: {reason}")
+
+
+class Unverified(SubstrateError):
+    """The runtime cannot decode the extrinsic; a Substrate node's runtime traps here."""
+
+    code = 1002
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason, f"Verification Error: Runtime error: Execution failed: {reason}")
 
 
 class InvalidTx(SubstrateError):
@@ -93,11 +151,31 @@ class InvalidTx(SubstrateError):
     message = "Invalid Transaction"
 
 
+class UnknownValidity(SubstrateError):
+    """Nobody signed the extrinsic."""
+
+    code = 1011
+    message = "Unknown Transaction Validity"
+
+
 class AlreadyImported(SubstrateError):
     """The extrinsic waits for a block already."""
 
     code = 1013
-    message = "Transaction is already imported"
+    message = "Transaction Already Imported"
+
+
+class LowPriority(SubstrateError):
+    """Another extrinsic with that nonce waits for a block; none is ever replaced."""
+
+    code = 1014
+
+    def __init__(self, old_tip: int, new_tip: int) -> None:
+        super().__init__(
+            "The transaction has too low priority to replace another transaction already in the "
+            "pool.",
+            f"Priority is too low: ({old_tip} vs {new_tip})",
+        )
 
 
 class PoolFull(SubstrateError):
@@ -133,10 +211,10 @@ def build_response(request_id: Any, outcome: Any) -> dict[str, Any]:
     return built
 
 
-def build_notification(method: str, subscription_id: str, result: Any) -> bytes:
-    """Build what a subscription is told."""
-    params = {"subscription": subscription_id, "result": result}
-    return dump_json({"jsonrpc": "2.0", "method": method, "params": params})
+def build_notification(method: str, subscription_id: str, result: bytes) -> bytes:
+    """Build what a subscription is told; `result` is JSON already."""
+    head = f'{{"jsonrpc":"2.0","method":"{method}","params":{{"subscription":"{subscription_id}",'
+    return head.encode() + b'"result":' + result + b"}}"
 
 
 def parse_hex(text: Any, what: str = "argument") -> bytes:
@@ -179,34 +257,53 @@ class Dispatcher:
             return [dump_json(build_response(None, ParseError()))]
         if not isinstance(value, list):
             response, first = await self._answer_one(value, session)
-            return [*([] if response is None else [dump_json(response)]), *first]
-        if not 0 < len(value) <= MAX_BATCH_CALLS:
-            error = InvalidRequest(f"a batch has 1 to {MAX_BATCH_CALLS} calls")
-            return [dump_json(build_response(None, error))]
-        responses, later = [], []
-        for item in value:
-            response, first = await self._answer_one(item, session)
-            responses += [] if response is None else [response]
-            later += first
-        return [*([dump_json(responses)] if responses else []), *later]
+            return [*([] if response is None else [response]), *first]
+        if not value:
+            return [dump_json(build_response(None, InvalidRequest()))]
+        if len(value) > MAX_BATCH_CALLS:
+            too_big = BatchTooBig(LIMIT.format(MAX_BATCH_CALLS))
+            return [dump_json(build_response(None, too_big))]
+        return await self._answer_batch(value, session)
 
-    async def _answer_one(
-        self, value: Any, session: Any
-    ) -> tuple[dict[str, Any] | None, list[bytes]]:
+    async def _answer_batch(self, items: list[Any], session: Any) -> list[bytes]:
+        responses: list[bytes] = []
+        later: list[bytes] = []
+        size = 0
+        for item in items:
+            response, first = await self._answer_one(item, session)
+            if response is not None:
+                responses.append(response)
+                size += len(response)
+            if size > MAX_RESPONSE_BYTES:
+                error = ResponseTooBig(LIMIT.format(MAX_RESPONSE_BYTES))
+                return [dump_json(build_response(None, error))]
+            later += first
+            await asyncio.sleep(0)  # others have their turn between the calls of a batch
+        return [*([b"[" + b",".join(responses) + b"]"] if responses else []), *later]
+
+    async def _answer_one(self, value: Any, session: Any) -> tuple[bytes | None, list[bytes]]:
         if not isinstance(value, dict) or not isinstance(value.get("method"), str):
-            return build_response(None, InvalidRequest()), []
+            return dump_json(build_response(None, InvalidRequest())), []
         request_id = value.get("id")
         if not isinstance(request_id, str | int | None) or isinstance(request_id, bool):
-            return build_response(None, InvalidRequest()), []
+            return dump_json(build_response(None, InvalidRequest())), []
         try:
+            if session is not None:
+                wait_s = session.rate.take()
+                if wait_s:
+                    await asyncio.sleep(wait_s)
             result = await self._call(value["method"], value.get("params"), session)
         except SubstrateError as error:
             result = error
         if "id" not in value:
             return None, []
         if isinstance(result, Subscribed):
-            return build_response(request_id, result.subscription_id), result.first
-        return build_response(request_id, result), []
+            return dump_json(build_response(request_id, result.subscription_id)), result.first
+        response = dump_json(build_response(request_id, result))
+        if len(response) > MAX_RESPONSE_BYTES:
+            too_big = ResponseTooBig(LIMIT.format(MAX_RESPONSE_BYTES))
+            response = dump_json(build_response(request_id, too_big))
+        return response, []
 
     async def _call(self, name: str, params: Any, session: Any) -> Any:
         method = self.methods.get(name)

@@ -26,6 +26,7 @@ MAX_PAGE_KEYS = 1000
 MAX_QUERY_KEYS = 2000
 MAX_SUBSCRIBED_KEYS = 1000
 MAX_PROVED_KEYS = 100
+MAX_TOLD_KEYS = 2**14  # values of one block that subscribers share
 NO_METHOD = "Client error: Execution failed: Other: Exported method {} is not found"
 
 Answers = dict[str, Any]
@@ -42,7 +43,7 @@ class StateMethods:
         self._entries = {entry.prefix: entry for entry in metadata.entries}
         self._encoded: dict[int, bytes] = {}
         self._told: dict[bytes, str | None] = {}
-        hub.before_update.append(self._forget_told)
+        self._told_height = 0
         self.calls: Answers = {
             "Core_version": lambda reader, height: RUNTIME_VERSION.encode(VERSION),
             "Metadata_metadata": lambda reader, height: BYTES.encode(self.get_metadata(V14)),
@@ -234,9 +235,6 @@ class StateMethods:
 
     # Subscriptions
 
-    def _forget_told(self, height: int) -> None:
-        self._told = {}
-
     async def subscribe_storage(self, session: Session | None, keys: Any = None) -> Subscribed:
         """Tell values now and whenever a block changes one of them."""
         raw_keys = parse_keys(keys, MAX_SUBSCRIBED_KEYS)
@@ -255,11 +253,12 @@ class StateMethods:
             block = self._format(self.blocks.get_hash(height))
             return [{"block": block, "changes": changes}] if changes else []
 
-        self._told = {}
         first = update(self.blocks.get_height())
         return self.hub.subscribe(session, "state_storage", update, first, len(raw_keys))
 
     def _read_told(self, height: int, key: bytes) -> str | None:
+        if height != self._told_height or len(self._told) >= MAX_TOLD_KEYS:
+            self._told, self._told_height = {}, height
         if key not in self._told:
             with self.blocks.open_state(height) as state:
                 self._told[key] = self._format(self.read(state, key))

@@ -1,7 +1,7 @@
 """Sessions, their subscriptions, and what these are told after every block.
 
 A session that does not read fast enough is ended, without harm to others. What a subscription asks
-for is computed once a block, however many sessions ask.
+for is computed and written down once a block, however many sessions ask.
 """
 
 from __future__ import annotations
@@ -13,10 +13,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from node.doors.node_view import NodeView
-from node.doors.substrate.rpc import MethodNotFound, Subscribed, TooMany, build_notification
+from node.doors.substrate.limits import RateLimit, Unread
+from node.doors.substrate.rpc import (
+    LIMIT,
+    MethodNotFound,
+    Subscribed,
+    TooMany,
+    build_notification,
+    dump_json,
+)
 
 MAX_SUBSCRIPTIONS = 1024  # a connection, as Substrate's default
 MAX_WEIGHT = 2**14  # a connection: subscriptions and the storage keys they name
+MAX_TOTAL_WEIGHT = 2**17  # all connections together
 QUEUE_MESSAGES = 4096  # a connection; full means it reads too slowly
 QUEUE_BYTES = 16 * 2**20  # the same; an answer may be larger if nothing else waits
 
@@ -33,11 +42,13 @@ class Subscription:
     weight: int = 1
 
 
-@dataclass
+@dataclass(eq=False)
 class Session:
     """One WebSocket client; `None` in the queue ends it."""
 
     remote: str = ""
+    unread: Unread = field(default_factory=Unread)
+    rate: RateLimit = field(default_factory=lambda: RateLimit(None))
     queue: asyncio.Queue[bytes | None] = field(
         default_factory=lambda: asyncio.Queue(QUEUE_MESSAGES)
     )
@@ -45,17 +56,28 @@ class Session:
     is_slow: bool = False
     queued_bytes: int = 0
 
+    @property
+    def weight(self) -> int:
+        """Subscriptions and the storage keys they name."""
+        return sum(item.weight for item in self.subscriptions.values())
+
     def push(self, message: bytes) -> None:
         """Queue a message; a full queue ends the session."""
         if self.is_slow:
             return
         is_over = self.queued_bytes > 0 and self.queued_bytes + len(message) > QUEUE_BYTES
-        if not is_over and not self.queue.full():
-            self.queued_bytes += len(message)
-            self.queue.put_nowait(message)
+        if is_over or self.queue.full():
+            self.end()
             return
+        self.queued_bytes += len(message)
+        self.queue.put_nowait(message)
+        self.unread.add(self, len(message))
+
+    def end(self) -> None:
+        """Let go of a session that does not read."""
         self.is_slow = True
         self.subscriptions.clear()
+        self.unread.remove(self)
         while not self.queue.empty():
             self.queue.get_nowait()
         self.queue.put_nowait(None)
@@ -63,28 +85,37 @@ class Session:
     async def take(self) -> bytes | None:
         """Wait for the next message; None ends the session."""
         message = await self.queue.get()
-        self.queued_bytes -= len(message or b"")
+        size = len(message or b"")
+        self.queued_bytes -= size
+        if not self.is_slow:
+            self.unread.remove(self, size)
         return message
 
 
 class Hub:
-    """Follows committed blocks and feeds the sessions."""
+    """Follows committed blocks and feeds the sessions.
 
-    def __init__(self, view: NodeView) -> None:
+    Args:
+        calls_per_minute: of one session, None for any number.
+    """
+
+    def __init__(self, view: NodeView, calls_per_minute: int | None = None) -> None:
         self.view = view
+        self.unread = Unread()
+        self._calls_per_minute = calls_per_minute
         self.sessions: list[Session] = []
-        self.before_update: list[Callable[[int], None]] = []
         self._ids = itertools.count(1)
 
     def open_session(self, remote: str) -> Session:
         """Open a session."""
-        session = Session(remote)
+        session = Session(remote, self.unread, RateLimit(self._calls_per_minute))
         self.sessions.append(session)
         return session
 
     def close_session(self, session: Session) -> None:
         """Forget a session."""
         self.sessions = [item for item in self.sessions if item is not session]
+        self.unread.remove(session)
 
     def subscribe(
         self,
@@ -107,13 +138,15 @@ class Hub:
         if session is None:
             raise MethodNotFound("subscriptions need a WebSocket")
         if len(session.subscriptions) >= MAX_SUBSCRIPTIONS:
-            raise TooMany(f"Exceeded max limit of {MAX_SUBSCRIPTIONS}")
+            raise TooMany(LIMIT.format(MAX_SUBSCRIPTIONS))
         weight = max(weight, 1)
-        if weight + sum(item.weight for item in session.subscriptions.values()) > MAX_WEIGHT:
-            raise TooMany(f"Exceeded max limit of {MAX_WEIGHT} storage keys")
+        if weight + session.weight > MAX_WEIGHT:
+            raise TooMany(LIMIT.format(f"{MAX_WEIGHT} storage keys"))
+        if weight + sum(item.weight for item in self.sessions) > MAX_TOTAL_WEIGHT:
+            raise TooMany(LIMIT.format(f"{MAX_TOTAL_WEIGHT} on all connections"))
         subscription_id = f"{next(self._ids):016x}"
         session.subscriptions[subscription_id] = Subscription(method, update, weight)
-        messages = [build_notification(method, subscription_id, item) for item in first]
+        messages = [build_notification(method, subscription_id, dump_json(item)) for item in first]
         return Subscribed(subscription_id, messages)
 
     def unsubscribe(self, session: Session | None, subscription_id: Any) -> bool:
@@ -129,18 +162,21 @@ class Hub:
             newest = await self.view.wait_for_height(height + 1)
             while height < newest:
                 height += 1
-                self.tell(height)
+                await self.tell(height)
 
-    def tell(self, height: int) -> None:
-        """Tell every subscription of a block."""
+    async def tell(self, height: int) -> None:
+        """Tell every subscription of a block; others have their turn between two sessions."""
         if not any(session.subscriptions for session in self.sessions):
             return
-        for prepare in self.before_update:
-            prepare(height)
+        written: dict[int, tuple[Any, bytes]] = {}
         for session in self.sessions:
             for subscription_id, item in list(session.subscriptions.items()):
                 results = item.update(height)
                 if results is None:
                     session.subscriptions.pop(subscription_id, None)
                 for result in results or []:
-                    session.push(build_notification(item.method, subscription_id, result))
+                    if id(result) not in written:
+                        written[id(result)] = result, dump_json(result)
+                    body = written[id(result)][1]
+                    session.push(build_notification(item.method, subscription_id, body))
+            await asyncio.sleep(0)

@@ -1,7 +1,8 @@
 """What an extrinsic must pass before its calls run: the rules of `node.runtime.ante`.
 
-One sequence an account over both formats. The fee follows from size and number of calls; a node
-that wants a higher price takes the difference from the tip.
+One sequence an account over both formats. An extrinsic names no gas, so size and number of calls
+bound it; the fee of that bound is taken before its calls run, and what they left over is given back
+after them. A node that wants a higher price takes the difference from the tip.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from node.runtime.errors import (
 from node.runtime.runtime import Runtime
 from node.runtime.signatures import SignatureCache
 from node.runtime.substrate.calls import CallTable
-from node.runtime.substrate.extrinsic import Extrinsic
+from node.runtime.substrate.extrinsic import Extrinsic, compute_fee
 from node.runtime.substrate.signatures import ECDSA, is_signed_by, recover_key
 
 
@@ -87,10 +88,10 @@ class ExtrinsicAnte:
         self._signature_cache = SignatureCache(verify)
 
     def run(self, ctx: Context, tx: Extrinsic, mode: Mode) -> None:
-        """Check an extrinsic, take its fee and use its sequence.
+        """Check an extrinsic, take the fee of all it may use, and use its sequence.
 
         Raises: ChainError; the caller rolls back.
-        Emits: TxFeePaid, TxSequenceUsed, TxSigned and the bank's events.
+        Emits: TxSequenceUsed, TxSigned and the bank's events.
         """
         text = encode_account(tx.signer)
         ensure(bool(tx.messages), InvalidRequest, "must contain at least one call")
@@ -125,6 +126,19 @@ class ExtrinsicAnte:
         if mode is not Mode.SIMULATE:
             ctx.emit(TxSigned(base64.b64encode(tx.signature).decode()))
 
+    def settle(self, ctx: Context, tx: Extrinsic, gas_used: int) -> None:
+        """Give back the fee of the gas that was not used; the tip stays.
+
+        Args:
+            ctx: after the calls ran or were rolled back; its meter is not the extrinsic's.
+        Emits: TxFeePaid and the bank's events.
+        """
+        fee = compute_fee(min(gas_used, tx.gas_limit))
+        left = tx.fee_udsc - fee
+        if left:
+            self._bank.transfer(ctx, FEE_COLLECTOR_ADDR, tx.signer, left)
+        ctx.emit(TxFeePaid(f"{fee + tx.tip}{BASE_DENOM}", encode_account(tx.signer)))
+
     def _get_hashes(self, ctx: Context, tx: Extrinsic) -> tuple[bytes, bytes]:
         genesis_hash = self._hashes.get_block_hash(ctx, 0)
         birth_hash = genesis_hash
@@ -148,4 +162,3 @@ class ExtrinsicAnte:
         ensure(has_account, UnknownAddress, f"fee payer address: {text} does not exist")
         if mode is not Mode.SIMULATE:
             self._bank.transfer(ctx, tx.signer, FEE_COLLECTOR_ADDR, total)
-        ctx.emit(TxFeePaid(f"{total}{BASE_DENOM}", text))

@@ -25,7 +25,7 @@ from node.runtime.substrate.scale import Reader, ScaleError, decode_compact, enc
 from node.runtime.substrate.signatures import SIGNATURE_BYTES
 
 EXTRINSIC_TAG = 0x58  # "X"
-SIGNED_VERSION = 0x84
+SIGNED_VERSION, UNSIGNED_VERSION = 0x84, 0x04
 SPEC_NAME = "descent"
 SPEC_VERSION = 1
 """Raised with every change of the metadata; clients keep metadata by it."""
@@ -46,7 +46,7 @@ MIN_ERA_BLOCKS = 4
 GAS_PER_CALL = 1_000_000
 GAS_PER_BYTE = 1_000
 UDSC_PER_MILLION_GAS = 1_000
-"""An extrinsic names no gas: it may use this much, and pays for all of it at this price."""
+"""An extrinsic names no gas: it may use this much, and pays this price for what it used."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Extrinsic:
 
     @property
     def fee_udsc(self) -> int:
-        """What it pays without the tip, in udsc."""
+        """The most it pays without the tip, in udsc; held until its calls have run."""
         return compute_fee(self.gas_limit)
 
     def build_payload(self, genesis_hash: bytes, birth_hash: bytes) -> bytes:
@@ -197,4 +197,4 @@ def encode_signed(
 
 def encode_bare(call: bytes) -> bytes:
     """Encode an unsigned extrinsic, which only shows what a block holds."""
-    return encode_compact(len(call) + 1) + b"\x04" + call
+    return encode_compact(len(call) + 1) + bytes((UNSIGNED_VERSION,)) + call

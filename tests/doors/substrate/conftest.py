@@ -1,4 +1,4 @@
-"""//Alice with coins, and substrate-interface connected to the node of the session."""
+"""//Alice of the devnet, and substrate-interface connected to the node of the session."""
 
 import base64
 import json
@@ -15,15 +15,11 @@ from node.runtime.addresses import encode_account
 from node.runtime.substrate.headers import hash_blake2
 from tests.support.devnet_node import DevnetNode
 
-ALICE_UDSC = 1_000_000_000
-
 
 @pytest.fixture(scope="session")
-def alice(devnet_node: DevnetNode) -> Keypair:
-    """The well-known key, with coins that came by a Cosmos transaction."""
-    keypair = Keypair.create_from_uri("//Alice")
-    fund(devnet_node, keypair.public_key, ALICE_UDSC)
-    return keypair
+def alice() -> Keypair:
+    """The well-known key; a devnet starts with coins of hers."""
+    return Keypair.create_from_uri("//Alice")
 
 
 def fund(node: DevnetNode, addr: bytes, amount: int) -> None:

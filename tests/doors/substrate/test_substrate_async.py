@@ -48,7 +48,7 @@ async def test_transfer(client: AsyncSubstrateInterface, alice: Keypair) -> None
     signed = await client.create_signed_extrinsic(call, alice, era={"period": 64})
     receipt = await client.submit_extrinsic(signed, wait_for_finalization=True)
     assert await receipt.is_success
-    assert 0 <= await receipt.total_fee_amount - info["partial_fee"] <= 4
+    assert 0 < await receipt.total_fee_amount < info["partial_fee"] // 2
     assert await read_free(client, BOB.ss58_address) == before + 5
 
 

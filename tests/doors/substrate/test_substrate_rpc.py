@@ -64,7 +64,11 @@ def test_batch_and_notification(devnet_node: DevnetNode) -> None:
     silent = {"jsonrpc": "2.0", "method": "system_name"}
     assert post(devnet_node, [name, silent]) == [{"jsonrpc": "2.0", "id": "a", "result": "Descent"}]
     assert post(devnet_node, silent) is None
-    assert post(devnet_node, [name] * 101)["error"]["code"] == -32600
+    assert post(devnet_node, [name] * 101)["error"] == {
+        "code": -32010,
+        "message": "The batch request was too large",
+        "data": "Exceeded max limit of 100",
+    }
 
 
 def test_missing_api_has_the_text_clients_look_for(devnet_node: DevnetNode) -> None:
