@@ -6,10 +6,10 @@ every port, also to those an operator writes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from node.doors.supervisor import GRPC_PORT, RPC_PORT, SUBSTRATE_PORT, get_listen
+from node.doors.supervisor import GRPC_PORT, REST_PORT, RPC_PORT, SUBSTRATE_PORT, get_listen
 from node.engine.comet.config import METRICS_PORT, P2P_PORT, CometSettings, Peer, StateSync
 from node.settings import (
     ADDRESS,
@@ -29,6 +29,9 @@ LOCAL = "127.0.0.1"
 MONITOR_PORT = 9600
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("console", "json")
+ORIGIN = r"\*|https?://[A-Za-z0-9.\[\]:-]+"
+AN_ORIGIN = "an origin such as https://wallet.example, or *,"
+CORS_HELP = "Origins of web pages that browsers let call"
 PEER = r"[0-9a-f]{40}@[^\s,\"@]+:[0-9]+"
 
 LOG_SETTINGS = (
@@ -77,6 +80,15 @@ NODE_SETTINGS = (
     ),
     Setting("grpc.listen", f"{LOCAL}:{GRPC_PORT}", "Cosmos gRPC; empty: none.", ADDRESS),
     Setting("rpc.listen", f"{LOCAL}:{RPC_PORT}", "CometBFT RPC.", ADDRESS),
+    Setting("rpc.cors_origins", (), f"{CORS_HELP} the RPC.", LIST, pattern=ORIGIN, shape=AN_ORIGIN),
+    Setting("rest.listen", f"{LOCAL}:{REST_PORT}", "Cosmos REST; empty: none.", ADDRESS),
+    Setting("rest.cors_origins", (), f"{CORS_HELP} REST.", LIST, pattern=ORIGIN, shape=AN_ORIGIN),
+    Setting(
+        "rest.requests_per_second",
+        100,
+        "Requests a second that REST takes of one client address; 0 for no limit.",
+        INTEGER,
+    ),
     Setting(
         "substrate.listen",
         f"{LOCAL}:{SUBSTRATE_PORT}",
@@ -169,6 +181,7 @@ class NodeSettings:
         keep_recent_blocks: blocks whose state stays readable, None for all.
         engine: who orders blocks, EMBEDDED or COMETBFT.
         comet: settings of CometBFT.
+        door_options: arguments of single doors, by door name.
         log_level, log_format: of this process and its doors.
         log_dir: folder of the doors' logs, None for the node's own output.
     """
@@ -185,6 +198,7 @@ class NodeSettings:
     log_level: str = "info"
     log_format: str = "console"
     log_dir: Path | None = None
+    door_options: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def list_open(self) -> list[str]:
         """List what strangers can reach, each as `door host:port`."""
@@ -230,7 +244,17 @@ def make_node_settings(home: Path, resolved: Resolved) -> NodeSettings:
         engine=resolved["node.engine"],
         log_level=resolved["log.level"],
         log_format=resolved["log.format"],
+        door_options=_make_door_options(resolved),
     )
+
+
+def _make_door_options(resolved: Resolved) -> dict[str, tuple[str, ...]]:
+    rate = str(resolved["rest.requests_per_second"])
+    cors = {
+        name: tuple(f"--cors-allowed-origin={item}" for item in resolved[f"{name}.cors_origins"])
+        for name in ("rest", "rpc")
+    }
+    return {**cors, "rest": (*cors["rest"], "--max-requests-per-second", rate)}
 
 
 def _make_comet_settings(resolved: Resolved, offset: int) -> CometSettings:
@@ -247,6 +271,7 @@ def _make_comet_settings(resolved: Resolved, offset: int) -> CometSettings:
         p2p_port=p2p_port,
         host=rpc_host,
         p2p_host=p2p_host,
+        cors_origins=resolved["rpc.cors_origins"],
         metrics_host=metrics_host,
         metrics_port=metrics_port,
         external_address=resolved["p2p.advertise"],

@@ -104,7 +104,7 @@ def _make_supervisor(settings: NodeSettings, doors: list[Door]) -> DoorSuperviso
 
 
 async def _run_embedded_node(settings: NodeSettings, options: NodeOptions) -> None:
-    doors = list_doors(settings.listen, udsc_per_million_gas=settings.udsc_per_million_gas)
+    doors = list_doors(settings.listen, settings.udsc_per_million_gas, settings.door_options)
     supervisor = _make_supervisor(settings, doors)
     check_ports(doors)
     with open_engine(
@@ -122,7 +122,7 @@ async def _run_embedded_node(settings: NodeSettings, options: NodeOptions) -> No
 async def _run_comet_node(settings: NodeSettings, options: NodeOptions) -> None:
     require_binary()
     comet = settings.comet
-    doors = list_comet_doors(settings.listen, udsc_per_million_gas=settings.udsc_per_million_gas)
+    doors = list_comet_doors(settings.listen, settings.udsc_per_million_gas, settings.door_options)
     supervisor = _make_supervisor(settings, doors)
     own = [
         Door("CometBFT RPC", "", comet.rpc_port, host=comet.host),

@@ -23,6 +23,7 @@ COSMOS_MODULES = (
     "cosmos.base.v1beta1.coin_pb2",
     "cosmos.msg.v1.msg_pb2",
     "cosmos_proto.cosmos_pb2",
+    "google.api.annotations_pb2",
 )
 
 

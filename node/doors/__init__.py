@@ -4,6 +4,9 @@
 |--------------------|------------------|----------------------------------------------------------|
 | `grpc_door.py`     | `serve`, `main`  | Cosmos gRPC: server, reflection, health                  |
 | `grpc_services.py` | `Router`         | a method by its path: pallet query or service table      |
+| `services.py`      | `build_router`   | the one table of methods that doors answer from          |
+| `rest_door.py`     | `serve`, `main`  | Cosmos REST: HTTP server, page, OpenAPI                  |
+| `rest/`            |                  | routes, JSON and OpenAPI of that door, from descriptors  |
 | `cosmos_tx.py`     | `TxService`      | simulate, broadcast, look up transactions                |
 | `cosmos_base.py`   | `CometService`   | node info, blocks, consensus set, reflection             |
 | `watch.py`         | `WatchService`   | several questions about one height, held until news      |
@@ -21,6 +24,7 @@
 | `substrate/`       |                  | metadata, storage view, extrinsics of that door          |
 | `node_view.py`     | `NodeView`       | the node's home, read-only, and the control socket       |
 | `snapshot.py`      | `Snapshot`       | committed state held still for one query                 |
+| `limits.py`        | `RateLimiter`    | what the doors over HTTP bear from one client            |
 | `sockets.py`       | `exchange`       | what the doors over HTTP and WebSocket have in common    |
 | `process.py`       | `run_door`       | what every door process has in common                    |
 | `supervisor.py`    | `DoorSupervisor` | start, restart and stop doors beside a node; free ports  |

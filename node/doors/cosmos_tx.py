@@ -179,7 +179,7 @@ class TxService:
             parsed = parse_query(text)
         except QuerySyntaxError as error:
             raise MethodError(_INVALID, f"failed to parse query: {error}") from None
-        places = await find_txs(self.view, parsed)
+        places = await find_txs(self.view, parsed, lambda data: decode_tx(data) is not None)
         if request.order_by == service_pb2.ORDER_BY_DESC:
             places.reverse()
         limit = min(request.limit or request.pagination.limit or DEFAULT_LIMIT, MAX_LIMIT)

@@ -17,26 +17,16 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from node.doors.cosmos_base import BaseServices, CometService
-from node.doors.cosmos_tx import TxService
-from node.doors.grpc_services import Router
 from node.doors.node_view import NodeView
 from node.doors.process import add_door_arguments, run_door
-from node.doors.watch import MAX_WAITING, WatchService
+from node.doors.services import build_router
+from node.doors.watch import MAX_WAITING
 
 DEFAULT_PORT = 9090
 MAX_REQUEST_BYTES = 4 * 2**20
 MAX_RESPONSE_BYTES = 64 * 2**20
 MAX_CONCURRENT_CALLS = 256 + MAX_WAITING
 STOP_GRACE_S = 0.5
-
-
-def build_router(view: NodeView, moniker: str) -> Router:
-    """Build the table of every method the door answers."""
-    tables = [TxService(view).build_table(), CometService(view, moniker).build_table()]
-    router = Router(view, [*tables, *BaseServices(view).build_tables()])
-    router.add_table(WatchService(view, router).build_table())
-    return router
 
 
 async def start(view: NodeView, host: str, port: int, moniker: str) -> tuple[Any, int]:

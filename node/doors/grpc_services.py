@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -44,6 +45,15 @@ class MethodError(Exception):
         self.codespace, self.code = codespace, code
         self.trailers = ((CODESPACE_TRAILER, codespace), (CODE_TRAILER, str(code))) if code else ()
         super().__init__(detail)
+
+
+@dataclass(frozen=True)
+class AnsweredService:
+    """A service with what is answered of it: one line about each method, by name."""
+
+    full_name: str
+    descriptor: Any
+    methods: Mapping[str, str]
 
 
 class Query:
@@ -99,6 +109,11 @@ class ServiceTable:
         """Names of the methods that are answered."""
         return tuple(sorted(self._methods))
 
+    def describe(self) -> AnsweredService:
+        """Describe what is answered."""
+        docs = {name: get_summary(method.__doc__) for name, method in self._methods.items()}
+        return AnsweredService(self.full_name, self.descriptor, docs)
+
     async def answer(self, method: str, request: bytes, query: Query) -> bytes:
         """Answer one call.
 
@@ -114,6 +129,11 @@ class ServiceTable:
         response = await self._methods[method](message, query)
         data: bytes = response.SerializeToString()
         return data
+
+
+def get_summary(doc: str | None) -> str:
+    """Get the first line of a docstring."""
+    return (doc or "").strip().partition("\n")[0]
 
 
 def parse_height_header(metadata: Any) -> int:
@@ -149,8 +169,24 @@ class Router(grpc.GenericRpcHandler):  # type: ignore[misc]
 
     def list_service_names(self) -> list[str]:
         """List the services for reflection."""
-        pallets = [service.full_name for service in self.view.runtime.list_query_services()]
-        return sorted({*pallets, *self._tables})
+        return [service.full_name for service in self.list_services()]
+
+    def list_services(self) -> list[AnsweredService]:
+        """List the services, by name; no service has methods in both registries."""
+        queries = self.view.runtime.queries
+        found = {
+            service.full_name: AnsweredService(
+                service.full_name,
+                service.descriptor,
+                {
+                    name: get_summary(queries[f"/{service.full_name}/{name}"].doc)
+                    for name in service.methods
+                },
+            )
+            for service in self.view.runtime.list_query_services()
+        }
+        found.update({name: table.describe() for name, table in self._tables.items()})
+        return [found[name] for name in sorted(found)]
 
     def service(self, handler_call_details: Any) -> Any:
         """Find the handler of a path; grpc calls this."""

@@ -29,7 +29,7 @@ STABLE_S = 10.0  # a door that ran this long starts again after the first pause
 STOP_WAIT_S = 3.0
 PORT_WAIT_S = 2.0  # a door of a node that was just killed needs a moment to leave its port
 
-GRPC_PORT, RPC_PORT, SUBSTRATE_PORT = 9090, 26657, 9944
+GRPC_PORT, RPC_PORT, SUBSTRATE_PORT, REST_PORT = 9090, 26657, 9944, 1317
 PORTS_PER_NODE = 10
 
 logger = logging.getLogger(__name__)
@@ -40,6 +40,7 @@ class PortBusy(Exception):
 
 
 Listen = Mapping[str, tuple[str, int]]  # door name -> host and port; absent: not run
+Options = Mapping[str, Sequence[str]]  # door name -> arguments of its own
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ DOORS = {
     "grpc": ("Cosmos gRPC", "node.doors.grpc_door", GRPC_PORT),
     "rpc": ("CometBFT RPC", "node.doors.rpc_door", RPC_PORT),
     "substrate": ("Substrate JSON-RPC", "node.doors.substrate_door", SUBSTRATE_PORT),
+    "rest": ("Cosmos REST", "node.doors.rest_door", REST_PORT),
 }
 
 
@@ -67,24 +69,34 @@ def get_listen(port_offset: int = 0, node_index: int = 0) -> Listen:
     return {name: ("127.0.0.1", port + shift) for name, (_, _, port) in DOORS.items()}
 
 
-def list_doors(listen: Listen | None = None, udsc_per_million_gas: int = 0) -> list[Door]:
-    """List the doors of a node with where they listen and the node's lowest gas price."""
-    more = ("--udsc-per-million-gas", str(udsc_per_million_gas))
-    places = get_listen() if listen is None else listen
+def list_doors(
+    listen: Listen | None = None, udsc_per_million_gas: int = 0, options: Options | None = None
+) -> list[Door]:
+    """List the doors of a node.
+
+    Args:
+        listen: where each listens.
+        udsc_per_million_gas: the node's lowest gas price.
+        options: arguments of single doors, by their names.
+    """
+    price = ("--udsc-per-million-gas", str(udsc_per_million_gas))
+    places, own = get_listen() if listen is None else listen, options or {}
     return [
-        Door(what, module, places[name][1], more, host=places[name][0])
+        Door(what, module, places[name][1], (*price, *own.get(name, ())), host=places[name][0])
         for name, (what, module, _) in DOORS.items()
         if name in places
     ]
 
 
-def list_comet_doors(listen: Listen | None = None, udsc_per_million_gas: int = 0) -> list[Door]:
+def list_comet_doors(
+    listen: Listen | None = None, udsc_per_million_gas: int = 0, options: Options | None = None
+) -> list[Door]:
     """List the doors beside CometBFT, which serves its own RPC on the usual port."""
     places = get_listen() if listen is None else listen
     host, port = places["rpc"]
     others = {name: place for name, place in places.items() if name != "rpc"}
     more = ("--engine-rpc", f"{get_connect_host(host)}:{port}")
-    doors = list_doors(others, udsc_per_million_gas)
+    doors = list_doors(others, udsc_per_million_gas, options)
     return [replace(door, arguments=door.arguments + more) for door in doors]
 
 

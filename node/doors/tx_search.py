@@ -7,7 +7,7 @@ are read, less those that the index says lack one of the values asked for.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 from node.doors import comet_json as cj
@@ -36,8 +36,14 @@ def collect_tx_events(height: int, tx: bytes, result: Any) -> dict[str, list[str
     return collect_events(result.events, base)
 
 
-async def find_txs(view: NodeView, query: EventQuery) -> list[tuple[int, int]]:
-    """Find (height, index) of the transactions that match, oldest first."""
+async def find_txs(
+    view: NodeView, query: EventQuery, is_wanted: Callable[[bytes], bool] | None = None
+) -> list[tuple[int, int]]:
+    """Find (height, index) of the transactions that match, oldest first.
+
+    Args:
+        is_wanted: given the bytes of those that match; the others are left out.
+    """
     low, high = query.compute_range("tx.height", *view.get_heights())
     text = query.get_text("tx.hash")
     if text is not None:
@@ -49,7 +55,7 @@ async def find_txs(view: NodeView, query: EventQuery) -> list[tuple[int, int]]:
     tags = list_tags(query)
     heights = view.iterate_tagged(tags, low, high) if tags else range(low, high + 1)
     async for height in yield_often(heights):
-        found.extend((height, index) for index in match_block_txs(view, height, query))
+        found.extend((height, index) for index in match_block_txs(view, height, query, is_wanted))
     return found
 
 
@@ -72,8 +78,10 @@ async def yield_often(heights: Iterable[int]) -> AsyncIterator[int]:
         yield height
 
 
-def match_block_txs(view: NodeView, height: int, query: EventQuery) -> list[int]:
-    """Match the transactions of one block; indexes of those whose events fit."""
+def match_block_txs(
+    view: NodeView, height: int, query: EventQuery, is_wanted: Callable[[bytes], bool] | None = None
+) -> list[int]:
+    """Match the transactions of one block; indexes of those whose events fit, as `find_txs`."""
     block = view.load_block(height)
     if block is None or not block.data.txs:
         return []
@@ -85,6 +93,7 @@ def match_block_txs(view: NodeView, height: int, query: EventQuery) -> list[int]
         index
         for index, (tx, result) in enumerate(pairs)
         if query.is_match(collect_tx_events(height, tx, result))
+        and (is_wanted is None or is_wanted(tx))
     ]
 
 

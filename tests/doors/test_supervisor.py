@@ -67,9 +67,9 @@ def test_invalid_home_without_a_chain(tmp_path: Path, module: str) -> None:
 
 
 def test_default_ports() -> None:
-    assert [door.port for door in list_doors()] == [9090, 26657, 9944]
+    assert [door.port for door in list_doors()] == [9090, 26657, 9944, 1317]
     shifted = list_doors(get_listen(port_offset=3, node_index=2))
-    assert [door.port for door in shifted] == [9113, 26680, 9967]
+    assert [door.port for door in shifted] == [9113, 26680, 9967, 1340]
 
 
 def test_listen_elsewhere() -> None:

@@ -56,7 +56,7 @@ class DevnetNode:
         self.port_offset = find_port_offset()
         ports = {name: port for name, (_, port) in get_listen(self.port_offset).items()}
         self.grpc_port, self.rpc_port = ports["grpc"], ports["rpc"]
-        self.substrate_port = ports["substrate"]
+        self.substrate_port, self.rest_port = ports["substrate"], ports["rest"]
         self.monitor_port = MONITOR_PORT + self.port_offset
         self.process: subprocess.Popen[bytes] | None = None
         init_devnet_home(home, time_ns=GENESIS_TIME_NS, onion_seed=b"\x07" * 32, params=params)
@@ -70,7 +70,7 @@ class DevnetNode:
         with open(self.home / "node.log", "ab") as log:
             self.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
         self.wait_until(lambda: self.get_height() >= 1, START_TIMEOUT_S)
-        for port in (self.rpc_port, self.substrate_port):
+        for port in (self.rpc_port, self.substrate_port, self.rest_port):
             self.wait_until(lambda port=port: self.is_open(port), START_TIMEOUT_S)
 
     def stop(self) -> None:

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from node.doors.grpc_door import build_router
 from node.doors.grpc_services import MAX_DETAIL_CHARS, Query
 from node.doors.node_view import NodeView
+from node.doors.services import build_router
 from node.doors.substrate.rpc import InvalidParams, Method, SubstrateError, format_hex, parse_hex
 
 

@@ -49,6 +49,7 @@ class CometSettings:
 
     host, p2p_host, metrics_host: addresses that RPC, P2P and metrics listen on.
     rpc_port, p2p_port, metrics_port: TCP ports; no metrics with port 0.
+    cors_origins: of web pages that browsers let call the RPC.
     external_address: `host:port` that peers are told, where it is another than P2P listens on.
     peers: connected to for good.
     timeout_commit_ms: pause after a block before the next is proposed.
@@ -65,6 +66,7 @@ class CometSettings:
     p2p_host: str = "127.0.0.1"
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 0
+    cors_origins: tuple[str, ...] = ()
     external_address: str = ""
     peers: tuple[Peer, ...] = ()
     timeout_commit_ms: int = TIMEOUT_COMMIT_MS
@@ -91,6 +93,7 @@ log_format = "{settings.log_format}"
 
 [rpc]
 laddr = "tcp://{settings.host}:{settings.rpc_port}"
+cors_allowed_origins = {json.dumps(settings.cors_origins)}
 max_body_bytes = 4000000
 
 [p2p]

@@ -26,9 +26,10 @@ from cosmos.base.query.v1beta1 import pagination_pb2 as cosmos_dot_base_dot_quer
 from cosmos_proto import cosmos_pb2 as cosmos__proto_dot_cosmos__pb2
 from proto.descent.rounds.v1 import rounds_pb2 as descent_dot_rounds_dot_v1_dot_rounds__pb2
 from proto.descent.weights.v1 import weights_pb2 as descent_dot_weights_dot_v1_dot_weights__pb2
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n descent/lineage/v1/lineage.proto\x12\x12\x64\x65scent.lineage.v1\x1a*cosmos/base/query/v1beta1/pagination.proto\x1a\x19\x63osmos_proto/cosmos.proto\x1a\x1e\x64\x65scent/rounds/v1/rounds.proto\x1a descent/weights/v1/weights.proto\"-\n\x0c\x43heckpointId\x12\x0e\n\x06run_id\x18\x01 \x01(\x04\x12\r\n\x05round\x18\x02 \x01(\r\"\x85\x01\n\x0c\x43ontribution\x12\x0b\n\x03uid\x18\x01 \x01(\r\x12(\n\x06hotkey\x18\x02 \x01(\tB\x18\xd2\xb4-\x14\x63osmos.AddressString\x12\x14\n\x0cpayload_hash\x18\x03 \x01(\x0c\x12\x14\n\x0cpayload_size\x18\x04 \x01(\x04\x12\x12\n\nweight_ppm\x18\x05 \x01(\r\"\xdb\x03\n\nCheckpoint\x12\x0e\n\x06run_id\x18\x01 \x01(\x04\x12\r\n\x05round\x18\x02 \x01(\r\x12\x0c\n\x04root\x18\x03 \x01(\x0c\x12\x31\n\x07parents\x18\x04 \x03(\x0b\x32 .descent.lineage.v1.CheckpointId\x12\x14\n\x0cparent_roots\x18\x05 \x03(\x0c\x12\x11\n\tspec_hash\x18\x06 \x01(\x0c\x12\x14\n\x0c\x64\x61taset_root\x18\x07 \x01(\x0c\x12\x13\n\x0b\x64\x61ta_beacon\x18\x08 \x01(\x0c\x12\x16\n\x0e\x66irst_sequence\x18\t \x01(\x04\x12\x15\n\rnum_sequences\x18\n \x01(\x04\x12\x37\n\rcontributions\x18\x0b \x03(\x0b\x32 .descent.lineage.v1.Contribution\x12\x39\n\x0c\x61ttestations\x18\x0c \x03(\x0b\x32#.descent.rounds.v1.StateAttestation\x12\x1b\n\x13\x61ttested_stake_udsc\x18\r \x01(\x04\x12\x18\n\x10total_stake_udsc\x18\x0e \x01(\x04\x12\x0e\n\x06height\x18\x0f \x01(\x04\x12\x14\n\x0ctime_unix_ms\x18\x10 \x01(\x03\x12\x19\n\x11previous_app_hash\x18\x11 \x01(\x0c\"U\n\x06Reward\x12\x0b\n\x03uid\x18\x01 \x01(\r\x12)\n\x07\x63oldkey\x18\x02 \x01(\tB\x18\xd2\xb4-\x14\x63osmos.AddressString\x12\x13\n\x0b\x61mount_udsc\x18\x03 \x01(\x04\"r\n\x0b\x41uditRecord\x12\x0b\n\x03uid\x18\x01 \x01(\r\x12\x15\n\rvalidator_uid\x18\x02 \x01(\r\x12(\n\x05\x61udit\x18\x03 \x01(\x0b\x32\x19.descent.weights.v1.Audit\x12\x15\n\revidence_hash\x18\x04 \x01(\x0c\"\x8b\x02\n\x13\x43heckpointJudgement\x12\x0e\n\x06run_id\x18\x01 \x01(\x04\x12\r\n\x05round\x18\x02 \x01(\r\x12\"\n\x1a\x62\x61se_heldout_loss_nanonats\x18\x03 \x01(\x03\x12/\n\x07\x65ntries\x18\x04 \x03(\x0b\x32\x1e.descent.weights.v1.EpochEntry\x12/\n\x06\x61udits\x18\x05 \x03(\x0b\x32\x1f.descent.lineage.v1.AuditRecord\x12+\n\x07rewards\x18\x06 \x03(\x0b\x32\x1a.descent.lineage.v1.Reward\x12\x12\n\nowner_udsc\x18\x07 \x01(\x04\x12\x0e\n\x06height\x18\x08 \x01(\x04\"\x80\x01\n\x0cGenesisState\x12\x33\n\x0b\x63heckpoints\x18\x01 \x03(\x0b\x32\x1e.descent.lineage.v1.Checkpoint\x12;\n\njudgements\x18\x02 \x03(\x0b\x32\'.descent.lineage.v1.CheckpointJudgement\"7\n\x16QueryCheckpointRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x04\x12\r\n\x05round\x18\x02 \x01(\r\"$\n\x12QueryLatestRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x04\"\"\n\x12QueryByRootRequest\x12\x0c\n\x04root\x18\x01 \x01(\x0c\"\x89\x01\n\x17QueryCheckpointResponse\x12\x32\n\ncheckpoint\x18\x01 \x01(\x0b\x32\x1e.descent.lineage.v1.Checkpoint\x12:\n\tjudgement\x18\x02 \x01(\x0b\x32\'.descent.lineage.v1.CheckpointJudgement\"e\n\x17QueryCheckpointsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x04\x12:\n\npagination\x18\x02 \x01(\x0b\x32&.cosmos.base.query.v1beta1.PageRequest\"\x8c\x01\n\x18QueryCheckpointsResponse\x12\x33\n\x0b\x63heckpoints\x18\x01 \x03(\x0b\x32\x1e.descent.lineage.v1.Checkpoint\x12;\n\npagination\x18\x02 \x01(\x0b\x32\'.cosmos.base.query.v1beta1.PageResponse2\x96\x03\n\x05Query\x12\x65\n\nCheckpoint\x12*.descent.lineage.v1.QueryCheckpointRequest\x1a+.descent.lineage.v1.QueryCheckpointResponse\x12]\n\x06Latest\x12&.descent.lineage.v1.QueryLatestRequest\x1a+.descent.lineage.v1.QueryCheckpointResponse\x12h\n\x0b\x43heckpoints\x12+.descent.lineage.v1.QueryCheckpointsRequest\x1a,.descent.lineage.v1.QueryCheckpointsResponse\x12]\n\x06\x42yRoot\x12&.descent.lineage.v1.QueryByRootRequest\x1a+.descent.lineage.v1.QueryCheckpointResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n descent/lineage/v1/lineage.proto\x12\x12\x64\x65scent.lineage.v1\x1a*cosmos/base/query/v1beta1/pagination.proto\x1a\x19\x63osmos_proto/cosmos.proto\x1a\x1e\x64\x65scent/rounds/v1/rounds.proto\x1a descent/weights/v1/weights.proto\x1a\x1cgoogle/api/annotations.proto\"-\n\x0c\x43heckpointId\x12\x0e\n\x06run_id\x18\x01 \x01(\x04\x12\r\n\x05round\x18\x02 \x01(\r\"\x85\x01\n\x0c\x43ontribution\x12\x0b\n\x03uid\x18\x01 \x01(\r\x12(\n\x06hotkey\x18\x02 \x01(\tB\x18\xd2\xb4-\x14\x63osmos.AddressString\x12\x14\n\x0cpayload_hash\x18\x03 \x01(\x0c\x12\x14\n\x0cpayload_size\x18\x04 \x01(\x04\x12\x12\n\nweight_ppm\x18\x05 \x01(\r\"\xdb\x03\n\nCheckpoint\x12\x0e\n\x06run_id\x18\x01 \x01(\x04\x12\r\n\x05round\x18\x02 \x01(\r\x12\x0c\n\x04root\x18\x03 \x01(\x0c\x12\x31\n\x07parents\x18\x04 \x03(\x0b\x32 .descent.lineage.v1.CheckpointId\x12\x14\n\x0cparent_roots\x18\x05 \x03(\x0c\x12\x11\n\tspec_hash\x18\x06 \x01(\x0c\x12\x14\n\x0c\x64\x61taset_root\x18\x07 \x01(\x0c\x12\x13\n\x0b\x64\x61ta_beacon\x18\x08 \x01(\x0c\x12\x16\n\x0e\x66irst_sequence\x18\t \x01(\x04\x12\x15\n\rnum_sequences\x18\n \x01(\x04\x12\x37\n\rcontributions\x18\x0b \x03(\x0b\x32 .descent.lineage.v1.Contribution\x12\x39\n\x0c\x61ttestations\x18\x0c \x03(\x0b\x32#.descent.rounds.v1.StateAttestation\x12\x1b\n\x13\x61ttested_stake_udsc\x18\r \x01(\x04\x12\x18\n\x10total_stake_udsc\x18\x0e \x01(\x04\x12\x0e\n\x06height\x18\x0f \x01(\x04\x12\x14\n\x0ctime_unix_ms\x18\x10 \x01(\x03\x12\x19\n\x11previous_app_hash\x18\x11 \x01(\x0c\"U\n\x06Reward\x12\x0b\n\x03uid\x18\x01 \x01(\r\x12)\n\x07\x63oldkey\x18\x02 \x01(\tB\x18\xd2\xb4-\x14\x63osmos.AddressString\x12\x13\n\x0b\x61mount_udsc\x18\x03 \x01(\x04\"r\n\x0b\x41uditRecord\x12\x0b\n\x03uid\x18\x01 \x01(\r\x12\x15\n\rvalidator_uid\x18\x02 \x01(\r\x12(\n\x05\x61udit\x18\x03 \x01(\x0b\x32\x19.descent.weights.v1.Audit\x12\x15\n\revidence_hash\x18\x04 \x01(\x0c\"\x8b\x02\n\x13\x43heckpointJudgement\x12\x0e\n\x06run_id\x18\x01 \x01(\x04\x12\r\n\x05round\x18\x02 \x01(\r\x12\"\n\x1a\x62\x61se_heldout_loss_nanonats\x18\x03 \x01(\x03\x12/\n\x07\x65ntries\x18\x04 \x03(\x0b\x32\x1e.descent.weights.v1.EpochEntry\x12/\n\x06\x61udits\x18\x05 \x03(\x0b\x32\x1f.descent.lineage.v1.AuditRecord\x12+\n\x07rewards\x18\x06 \x03(\x0b\x32\x1a.descent.lineage.v1.Reward\x12\x12\n\nowner_udsc\x18\x07 \x01(\x04\x12\x0e\n\x06height\x18\x08 \x01(\x04\"\x80\x01\n\x0cGenesisState\x12\x33\n\x0b\x63heckpoints\x18\x01 \x03(\x0b\x32\x1e.descent.lineage.v1.Checkpoint\x12;\n\njudgements\x18\x02 \x03(\x0b\x32\'.descent.lineage.v1.CheckpointJudgement\"7\n\x16QueryCheckpointRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x04\x12\r\n\x05round\x18\x02 \x01(\r\"$\n\x12QueryLatestRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x04\"\"\n\x12QueryByRootRequest\x12\x0c\n\x04root\x18\x01 \x01(\x0c\"\x89\x01\n\x17QueryCheckpointResponse\x12\x32\n\ncheckpoint\x18\x01 \x01(\x0b\x32\x1e.descent.lineage.v1.Checkpoint\x12:\n\tjudgement\x18\x02 \x01(\x0b\x32\'.descent.lineage.v1.CheckpointJudgement\"e\n\x17QueryCheckpointsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x04\x12:\n\npagination\x18\x02 \x01(\x0b\x32&.cosmos.base.query.v1beta1.PageRequest\"\x8c\x01\n\x18QueryCheckpointsResponse\x12\x33\n\x0b\x63heckpoints\x18\x01 \x03(\x0b\x32\x1e.descent.lineage.v1.Checkpoint\x12;\n\npagination\x18\x02 \x01(\x0b\x32\'.cosmos.base.query.v1beta1.PageResponse2\xe7\x04\n\x05Query\x12\xa4\x01\n\nCheckpoint\x12*.descent.lineage.v1.QueryCheckpointRequest\x1a+.descent.lineage.v1.QueryCheckpointResponse\"=\x82\xd3\xe4\x93\x02\x37\x12\x35/descent/lineage/v1/runs/{run_id}/checkpoints/{round}\x12\x8f\x01\n\x06Latest\x12&.descent.lineage.v1.QueryLatestRequest\x1a+.descent.lineage.v1.QueryCheckpointResponse\"0\x82\xd3\xe4\x93\x02*\x12(/descent/lineage/v1/runs/{run_id}/latest\x12\x9f\x01\n\x0b\x43heckpoints\x12+.descent.lineage.v1.QueryCheckpointsRequest\x1a,.descent.lineage.v1.QueryCheckpointsResponse\"5\x82\xd3\xe4\x93\x02/\x12-/descent/lineage/v1/runs/{run_id}/checkpoints\x12\x82\x01\n\x06\x42yRoot\x12&.descent.lineage.v1.QueryByRootRequest\x1a+.descent.lineage.v1.QueryCheckpointResponse\"#\x82\xd3\xe4\x93\x02\x1d\x12\x1b/descent/lineage/v1/by_rootb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,32 +40,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONTRIBUTION'].fields_by_name['hotkey']._serialized_options = b'\322\264-\024cosmos.AddressString'
   _globals['_REWARD'].fields_by_name['coldkey']._loaded_options = None
   _globals['_REWARD'].fields_by_name['coldkey']._serialized_options = b'\322\264-\024cosmos.AddressString'
-  _globals['_CHECKPOINTID']._serialized_start=193
-  _globals['_CHECKPOINTID']._serialized_end=238
-  _globals['_CONTRIBUTION']._serialized_start=241
-  _globals['_CONTRIBUTION']._serialized_end=374
-  _globals['_CHECKPOINT']._serialized_start=377
-  _globals['_CHECKPOINT']._serialized_end=852
-  _globals['_REWARD']._serialized_start=854
-  _globals['_REWARD']._serialized_end=939
-  _globals['_AUDITRECORD']._serialized_start=941
-  _globals['_AUDITRECORD']._serialized_end=1055
-  _globals['_CHECKPOINTJUDGEMENT']._serialized_start=1058
-  _globals['_CHECKPOINTJUDGEMENT']._serialized_end=1325
-  _globals['_GENESISSTATE']._serialized_start=1328
-  _globals['_GENESISSTATE']._serialized_end=1456
-  _globals['_QUERYCHECKPOINTREQUEST']._serialized_start=1458
-  _globals['_QUERYCHECKPOINTREQUEST']._serialized_end=1513
-  _globals['_QUERYLATESTREQUEST']._serialized_start=1515
-  _globals['_QUERYLATESTREQUEST']._serialized_end=1551
-  _globals['_QUERYBYROOTREQUEST']._serialized_start=1553
-  _globals['_QUERYBYROOTREQUEST']._serialized_end=1587
-  _globals['_QUERYCHECKPOINTRESPONSE']._serialized_start=1590
-  _globals['_QUERYCHECKPOINTRESPONSE']._serialized_end=1727
-  _globals['_QUERYCHECKPOINTSREQUEST']._serialized_start=1729
-  _globals['_QUERYCHECKPOINTSREQUEST']._serialized_end=1830
-  _globals['_QUERYCHECKPOINTSRESPONSE']._serialized_start=1833
-  _globals['_QUERYCHECKPOINTSRESPONSE']._serialized_end=1973
-  _globals['_QUERY']._serialized_start=1976
-  _globals['_QUERY']._serialized_end=2382
+  _globals['_QUERY'].methods_by_name['Checkpoint']._loaded_options = None
+  _globals['_QUERY'].methods_by_name['Checkpoint']._serialized_options = b'\202\323\344\223\0027\0225/descent/lineage/v1/runs/{run_id}/checkpoints/{round}'
+  _globals['_QUERY'].methods_by_name['Latest']._loaded_options = None
+  _globals['_QUERY'].methods_by_name['Latest']._serialized_options = b'\202\323\344\223\002*\022(/descent/lineage/v1/runs/{run_id}/latest'
+  _globals['_QUERY'].methods_by_name['Checkpoints']._loaded_options = None
+  _globals['_QUERY'].methods_by_name['Checkpoints']._serialized_options = b'\202\323\344\223\002/\022-/descent/lineage/v1/runs/{run_id}/checkpoints'
+  _globals['_QUERY'].methods_by_name['ByRoot']._loaded_options = None
+  _globals['_QUERY'].methods_by_name['ByRoot']._serialized_options = b'\202\323\344\223\002\035\022\033/descent/lineage/v1/by_root'
+  _globals['_CHECKPOINTID']._serialized_start=223
+  _globals['_CHECKPOINTID']._serialized_end=268
+  _globals['_CONTRIBUTION']._serialized_start=271
+  _globals['_CONTRIBUTION']._serialized_end=404
+  _globals['_CHECKPOINT']._serialized_start=407
+  _globals['_CHECKPOINT']._serialized_end=882
+  _globals['_REWARD']._serialized_start=884
+  _globals['_REWARD']._serialized_end=969
+  _globals['_AUDITRECORD']._serialized_start=971
+  _globals['_AUDITRECORD']._serialized_end=1085
+  _globals['_CHECKPOINTJUDGEMENT']._serialized_start=1088
+  _globals['_CHECKPOINTJUDGEMENT']._serialized_end=1355
+  _globals['_GENESISSTATE']._serialized_start=1358
+  _globals['_GENESISSTATE']._serialized_end=1486
+  _globals['_QUERYCHECKPOINTREQUEST']._serialized_start=1488
+  _globals['_QUERYCHECKPOINTREQUEST']._serialized_end=1543
+  _globals['_QUERYLATESTREQUEST']._serialized_start=1545
+  _globals['_QUERYLATESTREQUEST']._serialized_end=1581
+  _globals['_QUERYBYROOTREQUEST']._serialized_start=1583
+  _globals['_QUERYBYROOTREQUEST']._serialized_end=1617
+  _globals['_QUERYCHECKPOINTRESPONSE']._serialized_start=1620
+  _globals['_QUERYCHECKPOINTRESPONSE']._serialized_end=1757
+  _globals['_QUERYCHECKPOINTSREQUEST']._serialized_start=1759
+  _globals['_QUERYCHECKPOINTSREQUEST']._serialized_end=1860
+  _globals['_QUERYCHECKPOINTSRESPONSE']._serialized_start=1863
+  _globals['_QUERYCHECKPOINTSRESPONSE']._serialized_end=2003
+  _globals['_QUERY']._serialized_start=2006
+  _globals['_QUERY']._serialized_end=2621
 # @@protoc_insertion_point(module_scope)

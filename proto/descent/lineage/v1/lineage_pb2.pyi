@@ -2,6 +2,7 @@ from cosmos.base.query.v1beta1 import pagination_pb2 as _pagination_pb2
 from cosmos_proto import cosmos_pb2 as _cosmos_pb2
 from proto.descent.rounds.v1 import rounds_pb2 as _rounds_pb2
 from proto.descent.weights.v1 import weights_pb2 as _weights_pb2
+from google.api import annotations_pb2 as _annotations_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message

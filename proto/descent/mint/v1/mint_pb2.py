@@ -22,11 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from cosmos_proto import cosmos_pb2 as cosmos__proto_dot_cosmos__pb2
 from cosmos.msg.v1 import msg_pb2 as cosmos_dot_msg_dot_v1_dot_msg__pb2
+from cosmos_proto import cosmos_pb2 as cosmos__proto_dot_cosmos__pb2
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x64\x65scent/mint/v1/mint.proto\x12\x0f\x64\x65scent.mint.v1\x1a\x19\x63osmos_proto/cosmos.proto\x1a\x17\x63osmos/msg/v1/msg.proto\"]\n\x06Params\x12\x1d\n\x15initial_emission_udsc\x18\x01 \x01(\x04\x12\x17\n\x0fsupply_cap_udsc\x18\x02 \x01(\x04\x12\x1b\n\x13\x63onsensus_share_ppm\x18\x03 \x01(\r\"w\n\x0fMsgUpdateParams\x12+\n\tauthority\x18\x01 \x01(\tB\x18\xd2\xb4-\x14\x63osmos.AddressString\x12\'\n\x06params\x18\x02 \x01(\x0b\x32\x17.descent.mint.v1.Params:\x0e\x82\xe7\xb0*\tauthority\"\x19\n\x17MsgUpdateParamsResponse\"\x14\n\x12QueryParamsRequest\">\n\x13QueryParamsResponse\x12\'\n\x06params\x18\x01 \x01(\x0b\x32\x17.descent.mint.v1.Params\"\x16\n\x14QueryEmissionRequest\"\x80\x01\n\x15QueryEmissionResponse\x12\x13\n\x0bissued_udsc\x18\x01 \x01(\x04\x12\x1b\n\x13\x62lock_emission_udsc\x18\x02 \x01(\x04\x12\x14\n\x0cnum_halvings\x18\x03 \x01(\r\x12\x1f\n\x17\x63onsensus_emission_udsc\x18\x04 \x01(\x04\x32h\n\x03Msg\x12Z\n\x0cUpdateParams\x12 .descent.mint.v1.MsgUpdateParams\x1a(.descent.mint.v1.MsgUpdateParamsResponse\x1a\x05\x80\xe7\xb0*\x01\x32\xb7\x01\n\x05Query\x12S\n\x06Params\x12#.descent.mint.v1.QueryParamsRequest\x1a$.descent.mint.v1.QueryParamsResponse\x12Y\n\x08\x45mission\x12%.descent.mint.v1.QueryEmissionRequest\x1a&.descent.mint.v1.QueryEmissionResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x64\x65scent/mint/v1/mint.proto\x12\x0f\x64\x65scent.mint.v1\x1a\x17\x63osmos/msg/v1/msg.proto\x1a\x19\x63osmos_proto/cosmos.proto\x1a\x1cgoogle/api/annotations.proto\"]\n\x06Params\x12\x1d\n\x15initial_emission_udsc\x18\x01 \x01(\x04\x12\x17\n\x0fsupply_cap_udsc\x18\x02 \x01(\x04\x12\x1b\n\x13\x63onsensus_share_ppm\x18\x03 \x01(\r\"w\n\x0fMsgUpdateParams\x12+\n\tauthority\x18\x01 \x01(\tB\x18\xd2\xb4-\x14\x63osmos.AddressString\x12\'\n\x06params\x18\x02 \x01(\x0b\x32\x17.descent.mint.v1.Params:\x0e\x82\xe7\xb0*\tauthority\"\x19\n\x17MsgUpdateParamsResponse\"\x14\n\x12QueryParamsRequest\">\n\x13QueryParamsResponse\x12\'\n\x06params\x18\x01 \x01(\x0b\x32\x17.descent.mint.v1.Params\"\x16\n\x14QueryEmissionRequest\"\x80\x01\n\x15QueryEmissionResponse\x12\x13\n\x0bissued_udsc\x18\x01 \x01(\x04\x12\x1b\n\x13\x62lock_emission_udsc\x18\x02 \x01(\x04\x12\x14\n\x0cnum_halvings\x18\x03 \x01(\r\x12\x1f\n\x17\x63onsensus_emission_udsc\x18\x04 \x01(\x04\x32h\n\x03Msg\x12Z\n\x0cUpdateParams\x12 .descent.mint.v1.MsgUpdateParams\x1a(.descent.mint.v1.MsgUpdateParamsResponse\x1a\x05\x80\xe7\xb0*\x01\x32\xfb\x01\n\x05Query\x12t\n\x06Params\x12#.descent.mint.v1.QueryParamsRequest\x1a$.descent.mint.v1.QueryParamsResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/descent/mint/v1/params\x12|\n\x08\x45mission\x12%.descent.mint.v1.QueryEmissionRequest\x1a&.descent.mint.v1.QueryEmissionResponse\"!\x82\xd3\xe4\x93\x02\x1b\x12\x19/descent/mint/v1/emissionb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,22 +40,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MSGUPDATEPARAMS']._serialized_options = b'\202\347\260*\tauthority'
   _globals['_MSG']._loaded_options = None
   _globals['_MSG']._serialized_options = b'\200\347\260*\001'
-  _globals['_PARAMS']._serialized_start=99
-  _globals['_PARAMS']._serialized_end=192
-  _globals['_MSGUPDATEPARAMS']._serialized_start=194
-  _globals['_MSGUPDATEPARAMS']._serialized_end=313
-  _globals['_MSGUPDATEPARAMSRESPONSE']._serialized_start=315
-  _globals['_MSGUPDATEPARAMSRESPONSE']._serialized_end=340
-  _globals['_QUERYPARAMSREQUEST']._serialized_start=342
-  _globals['_QUERYPARAMSREQUEST']._serialized_end=362
-  _globals['_QUERYPARAMSRESPONSE']._serialized_start=364
-  _globals['_QUERYPARAMSRESPONSE']._serialized_end=426
-  _globals['_QUERYEMISSIONREQUEST']._serialized_start=428
-  _globals['_QUERYEMISSIONREQUEST']._serialized_end=450
-  _globals['_QUERYEMISSIONRESPONSE']._serialized_start=453
-  _globals['_QUERYEMISSIONRESPONSE']._serialized_end=581
-  _globals['_MSG']._serialized_start=583
-  _globals['_MSG']._serialized_end=687
-  _globals['_QUERY']._serialized_start=690
-  _globals['_QUERY']._serialized_end=873
+  _globals['_QUERY'].methods_by_name['Params']._loaded_options = None
+  _globals['_QUERY'].methods_by_name['Params']._serialized_options = b'\202\323\344\223\002\031\022\027/descent/mint/v1/params'
+  _globals['_QUERY'].methods_by_name['Emission']._loaded_options = None
+  _globals['_QUERY'].methods_by_name['Emission']._serialized_options = b'\202\323\344\223\002\033\022\031/descent/mint/v1/emission'
+  _globals['_PARAMS']._serialized_start=129
+  _globals['_PARAMS']._serialized_end=222
+  _globals['_MSGUPDATEPARAMS']._serialized_start=224
+  _globals['_MSGUPDATEPARAMS']._serialized_end=343
+  _globals['_MSGUPDATEPARAMSRESPONSE']._serialized_start=345
+  _globals['_MSGUPDATEPARAMSRESPONSE']._serialized_end=370
+  _globals['_QUERYPARAMSREQUEST']._serialized_start=372
+  _globals['_QUERYPARAMSREQUEST']._serialized_end=392
+  _globals['_QUERYPARAMSRESPONSE']._serialized_start=394
+  _globals['_QUERYPARAMSRESPONSE']._serialized_end=456
+  _globals['_QUERYEMISSIONREQUEST']._serialized_start=458
+  _globals['_QUERYEMISSIONREQUEST']._serialized_end=480
+  _globals['_QUERYEMISSIONRESPONSE']._serialized_start=483
+  _globals['_QUERYEMISSIONRESPONSE']._serialized_end=611
+  _globals['_MSG']._serialized_start=613
+  _globals['_MSG']._serialized_end=717
+  _globals['_QUERY']._serialized_start=720
+  _globals['_QUERY']._serialized_end=971
 # @@protoc_insertion_point(module_scope)

@@ -24,9 +24,10 @@ _sym_db = _symbol_database.Default()
 
 from cosmos.msg.v1 import msg_pb2 as cosmos_dot_msg_dot_v1_dot_msg__pb2
 from cosmos_proto import cosmos_pb2 as cosmos__proto_dot_cosmos__pb2
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x64\x65scent/rounds/v1/rounds.proto\x12\x11\x64\x65scent.rounds.v1\x1a\x17\x63osmos/msg/v1/msg.proto\x1a\x19\x63osmos_proto/cosmos.proto\"\xe6\x02\n\x05Round\x12\x0e\n\x06run_id\x18\x01 \x01(\x04\x12\r\n\x05index\x18\x02 \x01(\r\x12\'\n\x05phase\x18\x03 \x01(\x0e\x32\x18.descent.rounds.v1.Phase\x12\x14\n\x0cstart_height\x18\x04 \x01(\x04\x12\x17\n\x0f\x63ommit_deadline\x18\x05 \x01(\x04\x12\x17\n\x0f\x61ttest_deadline\x18\x06 \x01(\x04\x12\x16\n\x0esettled_height\x18\x07 \x01(\x04\x12\x1d\n\x15judge_commit_deadline\x18\x08 \x01(\x04\x12\x1d\n\x15judge_reveal_deadline\x18\t \x01(\x04\x12\x0e\n\x06\x62\x65\x61\x63on\x18\n \x01(\x0c\x12\x14\n\x0cjudge_beacon\x18\x0b \x01(\x0c\x12\x11\n\tbase_root\x18\x0c \x01(\x0c\x12\x13\n\x0bresult_root\x18\r \x01(\x0c\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x0e \x03(\r\x12\x17\n\x0fnum_commitments\x18\x0f \x01(\r\"\xf7\x01\n\nCommitment\x12\x0e\n\x06run_id\x18\x01 \x01(\x04\x12\r\n\x05round\x18\x02 \x01(\r\x12\x0b\n\x03uid\x18\x03 \x01(\r\x12(\n\x06hotkey\x18\x04 \x01(\tB\x18\xd2\xb4-\x14\x63osmos.AddressString\x12\x14\n\x0cpayload_hash\x18\x05 \x01(\x0c\x12\x14\n\x0cpayload_size\x18\x06 \x01(\x04\x12\x12\n\ntrace_root\x18\x07 \x01(\x0c\x12\x19\n\x11optimiser_root_in\x18\x08 \x01(\x0c\x12\x1a\n\x12optimiser_root_out\x18\t \x01(\x0c\x12\x0e\n\x06height\x18\n \x01(\x04\x12\x0c\n\x04late\x18\x0b \x01(\x08\"Z\n\x0c\x41vailability\x12\x0e\n\x06run_id\x18\x01 \x01(\x04\x12\r\n\x05round\x18\x02 \x01(\r\x12\x0b\n\x03uid\x18\x03 \x01(\r\x12\x0e\n\x06\x62itmap\x18\x04 \x01(\x0c\x12\x0e\n\x06height\x18\x05 \x01(\x04\"\xa1\x01\n\x10StateAttestation\x12\x0e\n\x06run_id\x18\x01 \x01(\x04\x12\r\n\x05round\x18\x02 \x01(\r\x12\x0b\n\x03uid\x18\x03 \x01(\r\x12(\n\x06hotkey\x18\x04 \x01(\tB\x18\xd2\xb4-\x14\x63osmos.AddressString\x12\x13\n\x0bresult_root\x18\x05 \x01(\x0c\x12\x12\n\nstake_udsc\x18\x06 \x01(\x04\x12\x0e\n\x06height\x18\x07 \x01(\x04\"\xe0\x01\n\x0cGenesisState\x12(\n\x06rounds\x18\x01 \x03(\x0b\x32\x18.descent.rounds.v1.Round\x12\x32\n\x0b\x63ommitments\x18\x02 \x03(\x0b\x32\x1d.descent.rounds.v1.Commitment\x12\x37\n\x0e\x61vailabilities\x18\x03 \x03(\x0b\x32\x1f.descent.rounds.v1.Availability\x12\x39\n\x0c\x61ttestations\x18\x04 \x03(\x0b\x32#.descent.rounds.v1.StateAttestation\"\xdf\x01\n\x10MsgCommitPayload\x12(\n\x06hotkey\x18\x01 \x01(\tB\x18\xd2\xb4-\x14\x63osmos.AddressString\x12\x0e\n\x06run_id\x18\x02 \x01(\x04\x12\r\n\x05round\x18\x03 \x01(\r\x12\x14\n\x0cpayload_hash\x18\x04 \x01(\x0c\x12\x14\n\x0cpayload_size\x18\x05 \x01(\x04\x12\x12\n\ntrace_root\x18\x06 \x01(\x0c\x12\x19\n\x11optimiser_root_in\x18\x07 \x01(\x0c\x12\x1a\n\x12optimiser_root_out\x18\x08 \x01(\x0c:\x0b\x82\xe7\xb0*\x06hotkey\"(\n\x18MsgCommitPayloadResponse\x12\x0c\n\x04late\x18\x01 \x01(\x08\"}\n\x15MsgAttestAvailability\x12(\n\x06hotkey\x18\x01 \x01(\tB\x18\xd2\xb4-\x14\x63osmos.AddressString\x12\x0e\n\x06run_id\x18\x02 \x01(\x04\x12\r\n\x05round\x18\x03 \x01(\r\x12\x0e\n\x06\x62itmap\x18\x04 \x01(\x0c:\x0b\x82\xe7\xb0*\x06hotkey\"\x1f\n\x1dMsgAttestAvailabilityResponse\"{\n\x0eMsgAttestState\x12(\n\x06hotkey\x18\x01 \x01(\tB\x18\xd2\xb4-\x14\x63osmos.AddressString\x12\x0e\n\x06run_id\x18\x02 \x01(\x04\x12\r\n\x05round\x18\x03 \x01(\r\x12\x13\n\x0bresult_root\x18\x04 \x01(\x0c:\x0b\x82\xe7\xb0*\x06hotkey\")\n\x16MsgAttestStateResponse\x12\x0f\n\x07settled\x18\x01 \x01(\x08\"2\n\x11QueryRoundRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x04\x12\r\n\x05round\x18\x02 \x01(\r\"*\n\x18QueryCurrentRoundRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x04\"=\n\x12QueryRoundResponse\x12\'\n\x05round\x18\x01 \x01(\x0b\x32\x18.descent.rounds.v1.Round\"8\n\x17QueryCommitmentsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x04\x12\r\n\x05round\x18\x02 \x01(\r\"N\n\x18QueryCommitmentsResponse\x12\x32\n\x0b\x63ommitments\x18\x01 \x03(\x0b\x32\x1d.descent.rounds.v1.Commitment\"9\n\x18QueryAttestationsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x04\x12\r\n\x05round\x18\x02 \x01(\r\"\x8f\x01\n\x19QueryAttestationsResponse\x12\x37\n\x0e\x61vailabilities\x18\x01 \x03(\x0b\x32\x1f.descent.rounds.v1.Availability\x12\x39\n\x0c\x61ttestations\x18\x02 \x03(\x0b\x32#.descent.rounds.v1.StateAttestation\"9\n\x18QueryAuditTargetsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x04\x12\r\n\x05round\x18\x02 \x01(\r\"L\n\x0b\x41uditTarget\x12\x0b\n\x03uid\x18\x01 \x01(\r\x12\x10\n\x08interval\x18\x02 \x01(\r\x12\x0c\n\x04step\x18\x03 \x01(\r\x12\x10\n\x08\x61uditors\x18\x04 \x03(\r\"L\n\x19QueryAuditTargetsResponse\x12/\n\x07targets\x18\x01 \x03(\x0b\x32\x1e.descent.rounds.v1.AuditTarget*\x80\x01\n\x05Phase\x12\x15\n\x11PHASE_UNSPECIFIED\x10\x00\x12\x12\n\x0ePHASE_TRAINING\x10\x01\x12\x13\n\x0fPHASE_ATTESTING\x10\x02\x12\x12\n\x0ePHASE_SETTLING\x10\x03\x12\x11\n\rPHASE_JUDGING\x10\x04\x12\x10\n\x0cPHASE_JUDGED\x10\x05\x32\xbe\x02\n\x03Msg\x12\x61\n\rCommitPayload\x12#.descent.rounds.v1.MsgCommitPayload\x1a+.descent.rounds.v1.MsgCommitPayloadResponse\x12p\n\x12\x41ttestAvailability\x12(.descent.rounds.v1.MsgAttestAvailability\x1a\x30.descent.rounds.v1.MsgAttestAvailabilityResponse\x12[\n\x0b\x41ttestState\x12!.descent.rounds.v1.MsgAttestState\x1a).descent.rounds.v1.MsgAttestStateResponse\x1a\x05\x80\xe7\xb0*\x01\x32\xff\x03\n\x05Query\x12T\n\x05Round\x12$.descent.rounds.v1.QueryRoundRequest\x1a%.descent.rounds.v1.QueryRoundResponse\x12\x62\n\x0c\x43urrentRound\x12+.descent.rounds.v1.QueryCurrentRoundRequest\x1a%.descent.rounds.v1.QueryRoundResponse\x12\x66\n\x0b\x43ommitments\x12*.descent.rounds.v1.QueryCommitmentsRequest\x1a+.descent.rounds.v1.QueryCommitmentsResponse\x12i\n\x0c\x41ttestations\x12+.descent.rounds.v1.QueryAttestationsRequest\x1a,.descent.rounds.v1.QueryAttestationsResponse\x12i\n\x0c\x41uditTargets\x12+.descent.rounds.v1.QueryAuditTargetsRequest\x1a,.descent.rounds.v1.QueryAuditTargetsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x64\x65scent/rounds/v1/rounds.proto\x12\x11\x64\x65scent.rounds.v1\x1a\x17\x63osmos/msg/v1/msg.proto\x1a\x19\x63osmos_proto/cosmos.proto\x1a\x1cgoogle/api/annotations.proto\"\xe6\x02\n\x05Round\x12\x0e\n\x06run_id\x18\x01 \x01(\x04\x12\r\n\x05index\x18\x02 \x01(\r\x12\'\n\x05phase\x18\x03 \x01(\x0e\x32\x18.descent.rounds.v1.Phase\x12\x14\n\x0cstart_height\x18\x04 \x01(\x04\x12\x17\n\x0f\x63ommit_deadline\x18\x05 \x01(\x04\x12\x17\n\x0f\x61ttest_deadline\x18\x06 \x01(\x04\x12\x16\n\x0esettled_height\x18\x07 \x01(\x04\x12\x1d\n\x15judge_commit_deadline\x18\x08 \x01(\x04\x12\x1d\n\x15judge_reveal_deadline\x18\t \x01(\x04\x12\x0e\n\x06\x62\x65\x61\x63on\x18\n \x01(\x0c\x12\x14\n\x0cjudge_beacon\x18\x0b \x01(\x0c\x12\x11\n\tbase_root\x18\x0c \x01(\x0c\x12\x13\n\x0bresult_root\x18\r \x01(\x0c\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x0e \x03(\r\x12\x17\n\x0fnum_commitments\x18\x0f \x01(\r\"\xf7\x01\n\nCommitment\x12\x0e\n\x06run_id\x18\x01 \x01(\x04\x12\r\n\x05round\x18\x02 \x01(\r\x12\x0b\n\x03uid\x18\x03 \x01(\r\x12(\n\x06hotkey\x18\x04 \x01(\tB\x18\xd2\xb4-\x14\x63osmos.AddressString\x12\x14\n\x0cpayload_hash\x18\x05 \x01(\x0c\x12\x14\n\x0cpayload_size\x18\x06 \x01(\x04\x12\x12\n\ntrace_root\x18\x07 \x01(\x0c\x12\x19\n\x11optimiser_root_in\x18\x08 \x01(\x0c\x12\x1a\n\x12optimiser_root_out\x18\t \x01(\x0c\x12\x0e\n\x06height\x18\n \x01(\x04\x12\x0c\n\x04late\x18\x0b \x01(\x08\"Z\n\x0c\x41vailability\x12\x0e\n\x06run_id\x18\x01 \x01(\x04\x12\r\n\x05round\x18\x02 \x01(\r\x12\x0b\n\x03uid\x18\x03 \x01(\r\x12\x0e\n\x06\x62itmap\x18\x04 \x01(\x0c\x12\x0e\n\x06height\x18\x05 \x01(\x04\"\xa1\x01\n\x10StateAttestation\x12\x0e\n\x06run_id\x18\x01 \x01(\x04\x12\r\n\x05round\x18\x02 \x01(\r\x12\x0b\n\x03uid\x18\x03 \x01(\r\x12(\n\x06hotkey\x18\x04 \x01(\tB\x18\xd2\xb4-\x14\x63osmos.AddressString\x12\x13\n\x0bresult_root\x18\x05 \x01(\x0c\x12\x12\n\nstake_udsc\x18\x06 \x01(\x04\x12\x0e\n\x06height\x18\x07 \x01(\x04\"\xe0\x01\n\x0cGenesisState\x12(\n\x06rounds\x18\x01 \x03(\x0b\x32\x18.descent.rounds.v1.Round\x12\x32\n\x0b\x63ommitments\x18\x02 \x03(\x0b\x32\x1d.descent.rounds.v1.Commitment\x12\x37\n\x0e\x61vailabilities\x18\x03 \x03(\x0b\x32\x1f.descent.rounds.v1.Availability\x12\x39\n\x0c\x61ttestations\x18\x04 \x03(\x0b\x32#.descent.rounds.v1.StateAttestation\"\xdf\x01\n\x10MsgCommitPayload\x12(\n\x06hotkey\x18\x01 \x01(\tB\x18\xd2\xb4-\x14\x63osmos.AddressString\x12\x0e\n\x06run_id\x18\x02 \x01(\x04\x12\r\n\x05round\x18\x03 \x01(\r\x12\x14\n\x0cpayload_hash\x18\x04 \x01(\x0c\x12\x14\n\x0cpayload_size\x18\x05 \x01(\x04\x12\x12\n\ntrace_root\x18\x06 \x01(\x0c\x12\x19\n\x11optimiser_root_in\x18\x07 \x01(\x0c\x12\x1a\n\x12optimiser_root_out\x18\x08 \x01(\x0c:\x0b\x82\xe7\xb0*\x06hotkey\"(\n\x18MsgCommitPayloadResponse\x12\x0c\n\x04late\x18\x01 \x01(\x08\"}\n\x15MsgAttestAvailability\x12(\n\x06hotkey\x18\x01 \x01(\tB\x18\xd2\xb4-\x14\x63osmos.AddressString\x12\x0e\n\x06run_id\x18\x02 \x01(\x04\x12\r\n\x05round\x18\x03 \x01(\r\x12\x0e\n\x06\x62itmap\x18\x04 \x01(\x0c:\x0b\x82\xe7\xb0*\x06hotkey\"\x1f\n\x1dMsgAttestAvailabilityResponse\"{\n\x0eMsgAttestState\x12(\n\x06hotkey\x18\x01 \x01(\tB\x18\xd2\xb4-\x14\x63osmos.AddressString\x12\x0e\n\x06run_id\x18\x02 \x01(\x04\x12\r\n\x05round\x18\x03 \x01(\r\x12\x13\n\x0bresult_root\x18\x04 \x01(\x0c:\x0b\x82\xe7\xb0*\x06hotkey\")\n\x16MsgAttestStateResponse\x12\x0f\n\x07settled\x18\x01 \x01(\x08\"2\n\x11QueryRoundRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x04\x12\r\n\x05round\x18\x02 \x01(\r\"*\n\x18QueryCurrentRoundRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x04\"=\n\x12QueryRoundResponse\x12\'\n\x05round\x18\x01 \x01(\x0b\x32\x18.descent.rounds.v1.Round\"8\n\x17QueryCommitmentsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x04\x12\r\n\x05round\x18\x02 \x01(\r\"N\n\x18QueryCommitmentsResponse\x12\x32\n\x0b\x63ommitments\x18\x01 \x03(\x0b\x32\x1d.descent.rounds.v1.Commitment\"9\n\x18QueryAttestationsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x04\x12\r\n\x05round\x18\x02 \x01(\r\"\x8f\x01\n\x19QueryAttestationsResponse\x12\x37\n\x0e\x61vailabilities\x18\x01 \x03(\x0b\x32\x1f.descent.rounds.v1.Availability\x12\x39\n\x0c\x61ttestations\x18\x02 \x03(\x0b\x32#.descent.rounds.v1.StateAttestation\"9\n\x18QueryAuditTargetsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x04\x12\r\n\x05round\x18\x02 \x01(\r\"L\n\x0b\x41uditTarget\x12\x0b\n\x03uid\x18\x01 \x01(\r\x12\x10\n\x08interval\x18\x02 \x01(\r\x12\x0c\n\x04step\x18\x03 \x01(\r\x12\x10\n\x08\x61uditors\x18\x04 \x03(\r\"L\n\x19QueryAuditTargetsResponse\x12/\n\x07targets\x18\x01 \x03(\x0b\x32\x1e.descent.rounds.v1.AuditTarget*\x80\x01\n\x05Phase\x12\x15\n\x11PHASE_UNSPECIFIED\x10\x00\x12\x12\n\x0ePHASE_TRAINING\x10\x01\x12\x13\n\x0fPHASE_ATTESTING\x10\x02\x12\x12\n\x0ePHASE_SETTLING\x10\x03\x12\x11\n\rPHASE_JUDGING\x10\x04\x12\x10\n\x0cPHASE_JUDGED\x10\x05\x32\xbe\x02\n\x03Msg\x12\x61\n\rCommitPayload\x12#.descent.rounds.v1.MsgCommitPayload\x1a+.descent.rounds.v1.MsgCommitPayloadResponse\x12p\n\x12\x41ttestAvailability\x12(.descent.rounds.v1.MsgAttestAvailability\x1a\x30.descent.rounds.v1.MsgAttestAvailabilityResponse\x12[\n\x0b\x41ttestState\x12!.descent.rounds.v1.MsgAttestState\x1a).descent.rounds.v1.MsgAttestStateResponse\x1a\x05\x80\xe7\xb0*\x01\x32\xc7\x06\n\x05Query\x12\x8d\x01\n\x05Round\x12$.descent.rounds.v1.QueryRoundRequest\x1a%.descent.rounds.v1.QueryRoundResponse\"7\x82\xd3\xe4\x93\x02\x31\x12//descent/rounds/v1/runs/{run_id}/rounds/{round}\x12\x9a\x01\n\x0c\x43urrentRound\x12+.descent.rounds.v1.QueryCurrentRoundRequest\x1a%.descent.rounds.v1.QueryRoundResponse\"6\x82\xd3\xe4\x93\x02\x30\x12./descent/rounds/v1/runs/{run_id}/current_round\x12\xab\x01\n\x0b\x43ommitments\x12*.descent.rounds.v1.QueryCommitmentsRequest\x1a+.descent.rounds.v1.QueryCommitmentsResponse\"C\x82\xd3\xe4\x93\x02=\x12;/descent/rounds/v1/runs/{run_id}/rounds/{round}/commitments\x12\xaf\x01\n\x0c\x41ttestations\x12+.descent.rounds.v1.QueryAttestationsRequest\x1a,.descent.rounds.v1.QueryAttestationsResponse\"D\x82\xd3\xe4\x93\x02>\x12</descent/rounds/v1/runs/{run_id}/rounds/{round}/attestations\x12\xb0\x01\n\x0c\x41uditTargets\x12+.descent.rounds.v1.QueryAuditTargetsRequest\x1a,.descent.rounds.v1.QueryAuditTargetsResponse\"E\x82\xd3\xe4\x93\x02?\x12=/descent/rounds/v1/runs/{run_id}/rounds/{round}/audit_targetsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -51,52 +52,62 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MSGATTESTSTATE']._serialized_options = b'\202\347\260*\006hotkey'
   _globals['_MSG']._loaded_options = None
   _globals['_MSG']._serialized_options = b'\200\347\260*\001'
-  _globals['_PHASE']._serialized_start=2513
-  _globals['_PHASE']._serialized_end=2641
-  _globals['_ROUND']._serialized_start=106
-  _globals['_ROUND']._serialized_end=464
-  _globals['_COMMITMENT']._serialized_start=467
-  _globals['_COMMITMENT']._serialized_end=714
-  _globals['_AVAILABILITY']._serialized_start=716
-  _globals['_AVAILABILITY']._serialized_end=806
-  _globals['_STATEATTESTATION']._serialized_start=809
-  _globals['_STATEATTESTATION']._serialized_end=970
-  _globals['_GENESISSTATE']._serialized_start=973
-  _globals['_GENESISSTATE']._serialized_end=1197
-  _globals['_MSGCOMMITPAYLOAD']._serialized_start=1200
-  _globals['_MSGCOMMITPAYLOAD']._serialized_end=1423
-  _globals['_MSGCOMMITPAYLOADRESPONSE']._serialized_start=1425
-  _globals['_MSGCOMMITPAYLOADRESPONSE']._serialized_end=1465
-  _globals['_MSGATTESTAVAILABILITY']._serialized_start=1467
-  _globals['_MSGATTESTAVAILABILITY']._serialized_end=1592
-  _globals['_MSGATTESTAVAILABILITYRESPONSE']._serialized_start=1594
-  _globals['_MSGATTESTAVAILABILITYRESPONSE']._serialized_end=1625
-  _globals['_MSGATTESTSTATE']._serialized_start=1627
-  _globals['_MSGATTESTSTATE']._serialized_end=1750
-  _globals['_MSGATTESTSTATERESPONSE']._serialized_start=1752
-  _globals['_MSGATTESTSTATERESPONSE']._serialized_end=1793
-  _globals['_QUERYROUNDREQUEST']._serialized_start=1795
-  _globals['_QUERYROUNDREQUEST']._serialized_end=1845
-  _globals['_QUERYCURRENTROUNDREQUEST']._serialized_start=1847
-  _globals['_QUERYCURRENTROUNDREQUEST']._serialized_end=1889
-  _globals['_QUERYROUNDRESPONSE']._serialized_start=1891
-  _globals['_QUERYROUNDRESPONSE']._serialized_end=1952
-  _globals['_QUERYCOMMITMENTSREQUEST']._serialized_start=1954
-  _globals['_QUERYCOMMITMENTSREQUEST']._serialized_end=2010
-  _globals['_QUERYCOMMITMENTSRESPONSE']._serialized_start=2012
-  _globals['_QUERYCOMMITMENTSRESPONSE']._serialized_end=2090
-  _globals['_QUERYATTESTATIONSREQUEST']._serialized_start=2092
-  _globals['_QUERYATTESTATIONSREQUEST']._serialized_end=2149
-  _globals['_QUERYATTESTATIONSRESPONSE']._serialized_start=2152
-  _globals['_QUERYATTESTATIONSRESPONSE']._serialized_end=2295
-  _globals['_QUERYAUDITTARGETSREQUEST']._serialized_start=2297
-  _globals['_QUERYAUDITTARGETSREQUEST']._serialized_end=2354
-  _globals['_AUDITTARGET']._serialized_start=2356
-  _globals['_AUDITTARGET']._serialized_end=2432
-  _globals['_QUERYAUDITTARGETSRESPONSE']._serialized_start=2434
-  _globals['_QUERYAUDITTARGETSRESPONSE']._serialized_end=2510
-  _globals['_MSG']._serialized_start=2644
-  _globals['_MSG']._serialized_end=2962
-  _globals['_QUERY']._serialized_start=2965
-  _globals['_QUERY']._serialized_end=3476
+  _globals['_QUERY'].methods_by_name['Round']._loaded_options = None
+  _globals['_QUERY'].methods_by_name['Round']._serialized_options = b'\202\323\344\223\0021\022//descent/rounds/v1/runs/{run_id}/rounds/{round}'
+  _globals['_QUERY'].methods_by_name['CurrentRound']._loaded_options = None
+  _globals['_QUERY'].methods_by_name['CurrentRound']._serialized_options = b'\202\323\344\223\0020\022./descent/rounds/v1/runs/{run_id}/current_round'
+  _globals['_QUERY'].methods_by_name['Commitments']._loaded_options = None
+  _globals['_QUERY'].methods_by_name['Commitments']._serialized_options = b'\202\323\344\223\002=\022;/descent/rounds/v1/runs/{run_id}/rounds/{round}/commitments'
+  _globals['_QUERY'].methods_by_name['Attestations']._loaded_options = None
+  _globals['_QUERY'].methods_by_name['Attestations']._serialized_options = b'\202\323\344\223\002>\022</descent/rounds/v1/runs/{run_id}/rounds/{round}/attestations'
+  _globals['_QUERY'].methods_by_name['AuditTargets']._loaded_options = None
+  _globals['_QUERY'].methods_by_name['AuditTargets']._serialized_options = b'\202\323\344\223\002?\022=/descent/rounds/v1/runs/{run_id}/rounds/{round}/audit_targets'
+  _globals['_PHASE']._serialized_start=2543
+  _globals['_PHASE']._serialized_end=2671
+  _globals['_ROUND']._serialized_start=136
+  _globals['_ROUND']._serialized_end=494
+  _globals['_COMMITMENT']._serialized_start=497
+  _globals['_COMMITMENT']._serialized_end=744
+  _globals['_AVAILABILITY']._serialized_start=746
+  _globals['_AVAILABILITY']._serialized_end=836
+  _globals['_STATEATTESTATION']._serialized_start=839
+  _globals['_STATEATTESTATION']._serialized_end=1000
+  _globals['_GENESISSTATE']._serialized_start=1003
+  _globals['_GENESISSTATE']._serialized_end=1227
+  _globals['_MSGCOMMITPAYLOAD']._serialized_start=1230
+  _globals['_MSGCOMMITPAYLOAD']._serialized_end=1453
+  _globals['_MSGCOMMITPAYLOADRESPONSE']._serialized_start=1455
+  _globals['_MSGCOMMITPAYLOADRESPONSE']._serialized_end=1495
+  _globals['_MSGATTESTAVAILABILITY']._serialized_start=1497
+  _globals['_MSGATTESTAVAILABILITY']._serialized_end=1622
+  _globals['_MSGATTESTAVAILABILITYRESPONSE']._serialized_start=1624
+  _globals['_MSGATTESTAVAILABILITYRESPONSE']._serialized_end=1655
+  _globals['_MSGATTESTSTATE']._serialized_start=1657
+  _globals['_MSGATTESTSTATE']._serialized_end=1780
+  _globals['_MSGATTESTSTATERESPONSE']._serialized_start=1782
+  _globals['_MSGATTESTSTATERESPONSE']._serialized_end=1823
+  _globals['_QUERYROUNDREQUEST']._serialized_start=1825
+  _globals['_QUERYROUNDREQUEST']._serialized_end=1875
+  _globals['_QUERYCURRENTROUNDREQUEST']._serialized_start=1877
+  _globals['_QUERYCURRENTROUNDREQUEST']._serialized_end=1919
+  _globals['_QUERYROUNDRESPONSE']._serialized_start=1921
+  _globals['_QUERYROUNDRESPONSE']._serialized_end=1982
+  _globals['_QUERYCOMMITMENTSREQUEST']._serialized_start=1984
+  _globals['_QUERYCOMMITMENTSREQUEST']._serialized_end=2040
+  _globals['_QUERYCOMMITMENTSRESPONSE']._serialized_start=2042
+  _globals['_QUERYCOMMITMENTSRESPONSE']._serialized_end=2120
+  _globals['_QUERYATTESTATIONSREQUEST']._serialized_start=2122
+  _globals['_QUERYATTESTATIONSREQUEST']._serialized_end=2179
+  _globals['_QUERYATTESTATIONSRESPONSE']._serialized_start=2182
+  _globals['_QUERYATTESTATIONSRESPONSE']._serialized_end=2325
+  _globals['_QUERYAUDITTARGETSREQUEST']._serialized_start=2327
+  _globals['_QUERYAUDITTARGETSREQUEST']._serialized_end=2384
+  _globals['_AUDITTARGET']._serialized_start=2386
+  _globals['_AUDITTARGET']._serialized_end=2462
+  _globals['_QUERYAUDITTARGETSRESPONSE']._serialized_start=2464
+  _globals['_QUERYAUDITTARGETSRESPONSE']._serialized_end=2540
+  _globals['_MSG']._serialized_start=2674
+  _globals['_MSG']._serialized_end=2992
+  _globals['_QUERY']._serialized_start=2995
+  _globals['_QUERY']._serialized_end=3834
 # @@protoc_insertion_point(module_scope)
