@@ -32,6 +32,7 @@ DOORS = {
     "node.doors.grpc_door": "door-grpc",
     "node.doors.rpc_door": "door-rpc",
     "node.doors.substrate_door": "door-substrate",
+    "node.doors.rest_door": "door-rest",
 }
 
 Usage = dict[str, dict[str, float]]

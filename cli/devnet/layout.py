@@ -16,7 +16,7 @@ RUN_ID = 1
 FIRST_PARTICIPANT_PORT = 9300
 MAX_PARTICIPANTS = 64
 
-PORTS = {"grpc": 9090, "rpc": 26657, "substrate": 9944}
+PORTS = {"grpc": 9090, "rpc": 26657, "substrate": 9944, "rest": 1317}
 COMET_PORTS = {**PORTS, "p2p": 26656}
 PORTS_PER_NODE = 10
 EMBEDDED, COMETBFT = "embedded", "cometbft"
@@ -73,13 +73,14 @@ class DevnetPlan:
         return COMET_PORTS[name] + PORTS_PER_NODE * node_index + self.port_offset
 
     def list_endpoints(self) -> dict[str, str]:
-        """List what clients connect to: grpc, rpc, substrate, then grpc-1... of further nodes."""
+        """List what clients connect to: grpc, rpc, substrate, rest; then grpc-1... and so on."""
         found = {}
         for index in range(self.num_nodes):
             suffix = f"-{index}" if index else ""
             found[f"grpc{suffix}"] = f"127.0.0.1:{self.get_port('grpc', index)}"
             found[f"rpc{suffix}"] = f"http://127.0.0.1:{self.get_port('rpc', index)}"
             found[f"substrate{suffix}"] = f"ws://127.0.0.1:{self.get_port('substrate', index)}"
+            found[f"rest{suffix}"] = f"http://127.0.0.1:{self.get_port('rest', index)}"
         return found
 
     @property

@@ -18,6 +18,7 @@ CATCH_ALL: dict[str, str] = {
     "node/engine/comet/abci_server.py": "tells CometBFT, then stops the node",
     "node/doors/grpc_services.py": "a bug in one query must not stop the door",
     "node/doors/rpc_door.py": "a bug in one route must not stop the door",
+    "node/doors/rest_door.py": "a bug in one route must not stop the door",
     "node/doors/substrate_door.py": "a bug in one method must not stop the door",
 }
 BROAD = {"Exception", "BaseException"}

@@ -181,8 +181,14 @@ def make(**flags: object) -> object:
 
 def test_node_settings_place_the_doors() -> None:
     flags = {"node.port_offset": 7, "grpc.listen": "0.0.0.0:9090", "substrate.listen": ""}
+    flags["rest.cors_origins"] = "https://a.example,*"
     found = make_node_settings(Path("h"), resolve(NODE_SETTINGS, flags=flags, environ={}))
-    assert found.listen == {"grpc": ("0.0.0.0", 9097), "rpc": ("127.0.0.1", 26664)}
+    rest = ("127.0.0.1", 1324)
+    assert found.listen == {"grpc": ("0.0.0.0", 9097), "rpc": ("127.0.0.1", 26664), "rest": rest}
+    assert found.door_options["rest"][:2] == (
+        "--cors-allowed-origin=https://a.example",
+        "--cors-allowed-origin=*",
+    )
     assert found.list_open() == ["grpc 0.0.0.0:9097"]
     assert found.comet.is_local
 
