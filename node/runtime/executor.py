@@ -129,7 +129,7 @@ class TxExecutor:
         ctx = Context(state, block)
         if self._extrinsic_ante is not None:
             self._extrinsic_ante.settle(ctx, tx, gas_used)
-        outcome.events += [build_abci_event(event) for event in ctx.events]
+        outcome.events += [encode_event(event) for event in ctx.events]
 
     def _decode(self, raw: bytes, is_last: bool) -> DecodedTx | Extrinsic:
         """Decode, or take what was decoded before; `is_last` takes it away."""
