@@ -12,6 +12,7 @@
 | `process.py` | a whole node: engine, this operator's beacon, doors beside it        |
 | `settings.py` | what a program can be told by flag, environment and file            |
 | `operation.py` | the settings of a node                                             |
+| `monitor/` | metrics, whether a process lives and whether it is ready                |
 | `logs.py`  | lines of a log, for people or as JSON                                  |
 
 Nothing here imports torch, a miner, a validator or a chain client.

@@ -18,7 +18,8 @@ import argparse
 import asyncio
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,11 @@ from node.doors.supervisor import (
 from node.engine.comet.process import require_binary, run_comet
 from node.engine.embedded import EngineOptions
 from node.engine.errors import EngineError
-from node.engine.process import open_engine, run_engine
+from node.engine.process import open_engine_on, run_engine
 from node.logs import set_up_logs
+from node.monitor.look import CometLook, EmbeddedLook
+from node.monitor.node_monitor import NodeMonitor
+from node.monitor.server import MonitorBusy
 from node.onion import OnionError, OnionKeeper, load_seed
 from node.operation import (
     COMETBFT,
@@ -51,10 +55,19 @@ from node.runtime.application import VoteExtender
 from node.runtime.errors import UpgradeHalt
 from node.runtime.options import NodeOptions
 from node.runtime.storage import GenesisDataError
-from node.settings import SettingsError, add_arguments, resolve
+from node.settings import SettingsError, add_arguments, get_connect_host, resolve
 from node.store.errors import StoreError
 from node.store.state import StateStore
 
+REFUSALS = (
+    PortBusy,
+    MonitorBusy,
+    EngineError,
+    StoreError,
+    OnionError,
+    GenesisDataError,
+    UpgradeHalt,
+)
 logger = logging.getLogger(__name__)
 
 
@@ -77,19 +90,15 @@ async def run_node(settings: NodeSettings) -> None:
     """Run a node until SIGTERM or SIGINT.
 
     Raises:
-        PortBusy: a door's port is taken; the text names it and the flag that moves it.
+        PortBusy, MonitorBusy: a port is taken; the text names it and the flag that moves it.
         EngineError, StoreError, OnionError, GenesisDataError: files of the home cannot be used.
     """
-    options = NodeOptions(
-        min_gas_price=GasPrice(settings.udsc_per_million_gas),
-        keep_recent_blocks=settings.keep_recent_blocks,
-    )
     for place in settings.list_open():
         logger.warning("strangers can reach %s: it asks nobody who they are", place)
     if settings.engine == COMETBFT:
-        await _run_comet_node(settings, options)
+        await _run_comet_node(settings)
     else:
-        await _run_embedded_node(settings, options)
+        await _run_embedded_node(settings)
 
 
 def _make_supervisor(settings: NodeSettings, doors: list[Door]) -> DoorSupervisor:
@@ -103,23 +112,24 @@ def _make_supervisor(settings: NodeSettings, doors: list[Door]) -> DoorSuperviso
     )
 
 
-async def _run_embedded_node(settings: NodeSettings, options: NodeOptions) -> None:
+async def _run_embedded_node(settings: NodeSettings) -> None:
     doors = list_doors(settings.listen, settings.udsc_per_million_gas, settings.door_options)
     supervisor = _make_supervisor(settings, doors)
     check_ports(doors)
-    with open_engine(
-        settings.home,
-        node_options=options,
-        options=EngineOptions(interval_s=settings.block_interval_ms / 1000),
-        extend=load_extender(settings.home),
-    ) as engine:
-        try:
-            await run_engine(engine, on_ready=supervisor.start)
-        finally:
-            supervisor.stop()
+    with StateStore.open(settings.home / "data" / "state") as store:
+        application = _open_application(settings, store)
+        async with _watch(settings, store, supervisor) as monitor:
+            options = EngineOptions(interval_s=settings.block_interval_ms / 1000)
+            with open_engine_on(settings.home, _meter(monitor, application), options) as engine:
+                if monitor is not None:
+                    monitor.set_look(EmbeddedLook(engine))
+                try:
+                    await run_engine(engine, on_ready=supervisor.start)
+                finally:
+                    supervisor.stop()
 
 
-async def _run_comet_node(settings: NodeSettings, options: NodeOptions) -> None:
+async def _run_comet_node(settings: NodeSettings) -> None:
     require_binary()
     comet = settings.comet
     doors = list_comet_doors(settings.listen, settings.udsc_per_million_gas, settings.door_options)
@@ -130,12 +140,45 @@ async def _run_comet_node(settings: NodeSettings, options: NodeOptions) -> None:
     ]
     check_ports([*doors, *own])
     with StateStore.open(settings.home / "data" / "state") as store:
-        extend = load_extender(settings.home)
-        application = build_chain().open_application(store, options, extend)
-        try:
-            await run_comet(settings.home, application, comet, on_ready=supervisor.start)
-        finally:
-            supervisor.stop()
+        application = _open_application(settings, store)
+        async with _watch(settings, store, supervisor) as monitor:
+            if monitor is not None:
+                monitor.set_look(CometLook(get_connect_host(comet.host), comet.rpc_port))
+            application = _meter(monitor, application)
+            try:
+                await run_comet(settings.home, application, comet, on_ready=supervisor.start)
+            finally:
+                supervisor.stop()
+
+
+def _open_application(settings: NodeSettings, store: StateStore) -> Any:
+    options = NodeOptions(
+        min_gas_price=GasPrice(settings.udsc_per_million_gas),
+        keep_recent_blocks=settings.keep_recent_blocks,
+    )
+    extend = load_extender(settings.home)
+    return build_chain().open_application(store, options, extend)
+
+
+@asynccontextmanager
+async def _watch(
+    settings: NodeSettings, store: StateStore, supervisor: DoorSupervisor
+) -> AsyncIterator[NodeMonitor | None]:
+    """Serve metrics and health while the node runs; None where the operator wants none."""
+    if settings.monitor is None:
+        yield None
+        return
+    monitor = NodeMonitor(settings, store, supervisor)
+    beating = asyncio.create_task(monitor.beat())
+    try:
+        with monitor.server:
+            yield monitor
+    finally:
+        beating.cancel()
+
+
+def _meter(monitor: NodeMonitor | None, application: Any) -> Any:
+    return application if monitor is None else monitor.wrap(application)
 
 
 def run_process(home: Path, flags: Mapping[str, Any], config: Path | None = None) -> int:
@@ -158,7 +201,7 @@ def run_process(home: Path, flags: Mapping[str, Any], config: Path | None = None
         logger.warning("%s", remark)
     try:
         asyncio.run(run_node(settings))
-    except (PortBusy, EngineError, StoreError, OnionError, GenesisDataError, UpgradeHalt) as error:
+    except REFUSALS as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

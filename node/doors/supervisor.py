@@ -17,6 +17,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -52,6 +53,20 @@ class Door:
     port: int
     arguments: tuple[str, ...] = field(default=())
     host: str = "127.0.0.1"
+
+    @property
+    def name(self) -> str:
+        """Short name: grpc, rpc, substrate."""
+        return self.module.rpartition(".")[2].removesuffix("_door")
+
+    def is_answering(self, timeout_s: float = 1.0) -> bool:
+        """Tell whether it accepts connections."""
+        try:
+            address = (get_connect_host(self.host), self.port)
+            socket.create_connection(address, timeout=timeout_s).close()
+        except OSError:
+            return False
+        return True
 
 
 # door name -> what it is in words, its module and its usual port
@@ -153,6 +168,8 @@ class DoorSupervisor:
         doors: what to run; `list_doors` gives the default.
         log_dir: a file a door is appended here; None lets them write to the node's stderr.
         arguments: more arguments of every door.
+
+    `environment` is added to that of the doors that start from then on.
     """
 
     def __init__(
@@ -170,7 +187,8 @@ class DoorSupervisor:
         self.log_dir = log_dir
         self.arguments = tuple(arguments)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self.num_restarts = 0
+        self.num_restarts: Counter[str] = Counter()
+        self.environment: dict[str, str] = {}
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -192,11 +210,7 @@ class DoorSupervisor:
         """Wait until every door accepts connections; False if one does not in time."""
         deadline = time.monotonic() + timeout_s
         for door in self.doors:
-            while True:
-                with contextlib.suppress(OSError):
-                    address = (get_connect_host(door.host), door.port)
-                    socket.create_connection(address, timeout=1.0).close()
-                    break
+            while not door.is_answering():
                 if time.monotonic() > deadline or self._stopping.is_set():
                     return False
                 time.sleep(0.05)
@@ -214,6 +228,10 @@ class DoorSupervisor:
             if process.poll() is None:
                 process.kill()
                 process.wait()
+
+    def list_states(self) -> list[tuple[str, bool, int]]:
+        """List (name, whether it answers, how often it was started again) of every door."""
+        return [(d.name, d.is_answering(), self.num_restarts[d.module]) for d in self.doors]
 
     def _watch(self, door: Door) -> None:
         pause_s = PAUSE_FIRST_S
@@ -238,7 +256,7 @@ class DoorSupervisor:
             )
             self._stopping.wait(pause_s)
             pause_s = min(PAUSE_MAX_S, pause_s * 2)
-            self.num_restarts += 1
+            self.num_restarts[door.module] += 1
 
     def _spawn(self, door: Door) -> subprocess.Popen[bytes]:
         command = [
@@ -250,6 +268,7 @@ class DoorSupervisor:
         paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
         environment = {
             **os.environ,
+            **self.environment,
             "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
             "OPENBLAS_NUM_THREADS": "1",
             "MALLOC_ARENA_MAX": "2",

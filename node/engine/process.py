@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from node.chain import build_chain
 from node.engine.control_server import ControlServer
@@ -34,12 +35,26 @@ def open_engine(
     """
     with StateStore.open(home / "data" / "state") as store:
         application = build_chain().open_application(store, node_options, extend)
-        engine = EmbeddedEngine(home, application, options=options)
-        try:
-            engine.start()
+        with open_engine_on(home, application, options) as engine:
             yield engine
-        finally:
-            engine.close()
+
+
+@contextmanager
+def open_engine_on(
+    home: Path, application: Any, options: EngineOptions | None = None
+) -> Iterator[EmbeddedEngine]:
+    """Open the blocks of a home and do the handshake with an application on an open store.
+
+    Raises:
+        EngineError: see `EmbeddedEngine`.
+        GenesisDataError: the application refuses the genesis state.
+    """
+    engine = EmbeddedEngine(home, application, options=options)
+    try:
+        engine.start()
+        yield engine
+    finally:
+        engine.close()
 
 
 async def run_engine(engine: EmbeddedEngine, on_ready: Callable[[], None] | None = None) -> None:
