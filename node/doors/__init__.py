@@ -26,6 +26,7 @@
 | `snapshot.py`      | `Snapshot`       | committed state held still for one query                 |
 | `limits.py`        | `RateLimiter`    | what the doors over HTTP bear from one client            |
 | `sockets.py`       | `exchange`       | what the doors over HTTP and WebSocket have in common    |
+| `meter.py`         | `RequestMeter`   | counts and times requests, for the node's monitor        |
 | `process.py`       | `run_door`       | what every door process has in common                    |
 | `supervisor.py`    | `DoorSupervisor` | start, restart and stop doors beside a node; free ports  |
 

@@ -10,6 +10,7 @@ Pallet queries are answered by the runtime from its registry; services that belo
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ import grpc
 from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
+from node.doors.meter import OK, UNKNOWN, RequestMeter
 from node.doors.node_view import NodeView
 from node.engine.errors import EngineUnreachable
 from node.runtime.application import HeightUnavailable
@@ -159,6 +161,7 @@ class Router(grpc.GenericRpcHandler):  # type: ignore[misc]
 
     def __init__(self, view: NodeView, tables: list[ServiceTable]) -> None:
         self.view = view
+        self._meter = RequestMeter("grpc")
         self.num_failures = 0
         self._tables = {table.full_name: table for table in tables}
         self._cache = AnswerCache()
@@ -208,11 +211,15 @@ class Router(grpc.GenericRpcHandler):  # type: ignore[misc]
     async def handle(self, path: str, request: bytes, context: Any) -> bytes:
         """Answer one call, with the height it was answered at in the reply's header."""
         answer: bytes | MethodError
+        started_s = time.perf_counter()
         try:
             query = Query(self.view, parse_height_header(context.invocation_metadata()))
             answer = await self.answer(path, request, query)
         except MethodError as error:
             answer = error
+        status = OK if isinstance(answer, bytes) else answer.status.name
+        name = path if self.is_answered(path) else UNKNOWN
+        self._meter.observe(name, status, time.perf_counter() - started_s)
         if isinstance(answer, bytes):
             await context.send_initial_metadata(((HEIGHT_HEADER, str(query.height)),))
             return answer

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+from dataclasses import replace
 
 import uvicorn
 from starlette.applications import Starlette
@@ -30,6 +31,7 @@ from node.doors.jsonrpc import (
     build_response,
     dump_json,
 )
+from node.doors.meter import RequestMeter
 from node.doors.node_view import NodeView
 from node.doors.process import add_door_arguments, run_door
 from node.doors.rpc_chain import ChainRoutes
@@ -65,11 +67,16 @@ class RpcApp:
     def __init__(self, view: NodeView, moniker: str, address: str) -> None:
         self.hub = EventHub(view)
         self.num_failures = 0
+        routes = {
+            **ChainRoutes(view, moniker, address).list_routes(),
+            **TxRoutes(view).list_routes(),
+            **self.hub.list_routes(),
+        }
+        meter = RequestMeter("rpc")
         self.dispatcher = Dispatcher(
             {
-                **ChainRoutes(view, moniker, address).list_routes(),
-                **TxRoutes(view).list_routes(),
-                **self.hub.list_routes(),
+                name: replace(route, handler=meter.wrap(name, route.handler))
+                for name, route in routes.items()
             }
         )
 

@@ -18,6 +18,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from node.doors.meter import RequestMeter
 from node.doors.node_view import NodeView
 from node.doors.process import add_door_arguments, run_door
 from node.doors.sockets import exchange, follow_chain, get_remote
@@ -60,7 +61,8 @@ def build_dispatcher(view: NodeView, hub: Hub, moniker: str) -> Dispatcher:
     state.calls |= author.calls
     methods = ChainMethods(blocks, hub).list_methods() | state.list_methods()
     methods |= author.list_methods() | CosmosMethods(view, moniker).list_methods()
-    return Dispatcher(methods)
+    meter = RequestMeter("substrate")
+    return Dispatcher({name: meter.wrap(name, method) for name, method in methods.items()})
 
 
 class PacedResponse(Response):

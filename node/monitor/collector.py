@@ -32,7 +32,7 @@ LIVE_STATUSES = (
     runs_pb2.RUN_STATUS_TRAINING,
     runs_pb2.RUN_STATUS_VERIFYING,
 )
-PHASES = [name for name in rounds_pb2.Phase.keys() if name != "PHASE_UNSPECIFIED"]
+PHASES = [name for name, _ in rounds_pb2.Phase.items() if name != "PHASE_UNSPECIFIED"]
 
 
 class Family:
@@ -136,9 +136,7 @@ class NodeCollector:
 
     def _read_run(self, application: Application, run: Any, found: Family) -> None:
         label = str(run.id)
-        found.set(
-            "descent_run_participants", "Seats of a run.", run.num_participants, run=label
-        )
+        found.set("descent_run_participants", "Seats of a run.", run.num_participants, run=label)
         found.set("descent_run_bounty_udsc", "Bounty in escrow.", run.bounty_udsc, run=label)
         if run.status == runs_pb2.RUN_STATUS_PENDING:
             return
@@ -190,9 +188,7 @@ def _read_round(application: Application, current: Any, found: Family, label: st
     settles = _ask(
         application,
         "/descent.rounds.v1.Query/Attestations",
-        rounds_pb2.QueryAttestationsRequest(
-            run_id=current.run_id, round=max(0, current.index - 1)
-        ),
+        rounds_pb2.QueryAttestationsRequest(run_id=current.run_id, round=max(0, current.index - 1)),
         rounds_pb2.QueryAttestationsResponse,
     )
     if settles is not None and current.index:

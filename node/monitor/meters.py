@@ -15,10 +15,9 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, Metric
 from tendermint.abci import types_pb2 as abci
-from tendermint.types import types_pb2
+from tendermint.types import validator_pb2
 
-
-from node.pallets.beacon.types import BeaconDrawn
+from node.pallets.beacon.types import BEACON_TAG, BeaconDrawn
 from node.runtime.events import get_event_shape
 
 BLOCK_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -26,7 +25,8 @@ INTERVAL_BUCKETS_S = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0)
 HASH_EVERY_BLOCKS = 10
 NUM_HASH_SLOTS = 16
 HASH_BYTES_SHOWN = 6  # 48 bits: what a double holds exactly
-COMMITTED = types_pb2.BLOCK_ID_FLAG_COMMIT
+COMMITTED = validator_pb2.BLOCK_ID_FLAG_COMMIT
+INHERENT = bytes((BEACON_TAG,))  # first byte of what is no transaction of anybody's
 BEACON_DRAWN, _ = get_event_shape(BeaconDrawn)
 OK, REFUSED = "ok", "refused"
 
@@ -115,8 +115,10 @@ class NodeMeters:
         own = [vote for vote in votes if vote.validator.address == self._own_address]
         self.is_decider.set(len(own))
         self.own_absent.inc(sum(vote.block_id_flag != COMMITTED for vote in own))
-        failed = sum(result.code != 0 for result in response.tx_results)
-        self.txs.labels(OK).inc(len(response.tx_results) - failed)
+        results = zip(request.txs, response.tx_results, strict=True)
+        codes = [result.code for tx, result in results if tx[:1] != INHERENT]
+        failed = sum(code != 0 for code in codes)
+        self.txs.labels(OK).inc(len(codes) - failed)
         self.txs.labels(REFUSED).inc(failed)
         if request.height % HASH_EVERY_BLOCKS == 0:
             slot = str(request.height // HASH_EVERY_BLOCKS % NUM_HASH_SLOTS)

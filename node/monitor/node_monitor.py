@@ -61,7 +61,7 @@ class NodeMonitor:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         supervisor.environment[DOOR_METRICS_VARIABLE] = str(folder)
-        MultiProcessCollector(self.registry, str(folder))
+        MultiProcessCollector(self.registry, str(folder))  # type: ignore[no-untyped-call]
         info = {
             "version": APP_VERSION,
             "engine": settings.engine,
@@ -110,5 +110,3 @@ class NodeMonitor:
             return f"no block for {idle_s:.0f} s, at height {state.height}"
         down = [name for name, is_up, _ in self._supervisor.list_states() if not is_up]
         return f"doors that do not answer: {', '.join(down)}" if down else ""
-
-

@@ -15,13 +15,14 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
 
 TIMEOUT_S = 5.0  # for a client to send its request and take the answer
 MAX_CLIENTS = 16
 PATHS = ("/metrics", "/healthz", "/readyz")
 
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a further series for every series
 logger = logging.getLogger(__name__)
 Check = Callable[[], str]  # the reason why not, empty when all is well
 
@@ -33,8 +34,11 @@ class MonitorBusy(Exception):
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
     timeout = TIMEOUT_S
-    server_version = sys_version = ""
     protocol_version = "HTTP/1.0"
+
+    def version_string(self) -> str:
+        """Name the server."""
+        return "descent"
 
     def do_GET(self) -> None:
         """Answer one request."""
