@@ -12,6 +12,7 @@ import asyncio
 import json
 import logging
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -36,6 +37,7 @@ from node.doors.grpc_services import (
     parse_height_header,
 )
 from node.doors.limits import BodyTooLarge, GuardedProtocol, RateLimiter, read_body
+from node.doors.meter import OK, RequestMeter
 from node.doors.node_view import NodeView
 from node.doors.process import add_door_arguments, run_door
 from node.doors.rest.json_form import format_message
@@ -80,6 +82,7 @@ class RestApp:
         self._settings = settings
         self._limiter = RateLimiter(settings.requests_per_second)
         self._moniker = moniker
+        self._meter = RequestMeter("rest")
         self._documents: dict[str, Response] = {}
 
     def build(self) -> Starlette:
@@ -124,7 +127,10 @@ class RestApp:
         body = await read_body(request, MAX_BODY_BYTES) if route.has_body else b""
         data = route.build_request(values, request.scope["query_string"], body)
         query = Query(self.view, parse_height_header(request.headers.items()))
+        started_s = time.perf_counter()
         answer = await self.router.answer(route.path, data, query)
+        status = answer.status.name if isinstance(answer, MethodError) else OK
+        self._meter.observe(route.path, status, time.perf_counter() - started_s)
         if isinstance(answer, MethodError):
             return build_refusal(HTTP_STATUS[answer.status], answer.status, answer.detail)
         message = GetMessageClass(route.descriptor.output_type).FromString(answer)

@@ -74,11 +74,13 @@ def test_requests_are_counted(devnet_node: DevnetNode) -> None:
     before = scrape(devnet_node.monitor_port)["descent_door_requests_total"]
     devnet_node.get_height()
     call_rpc(devnet_node, "status")
-    call_rpc(devnet_node, "block_by_hash")
+    url = f"http://127.0.0.1:{devnet_node.rest_port}/cosmos/base/node/v1beta1/status"
+    urllib.request.urlopen(url, timeout=5).close()
     after = scrape(devnet_node.monitor_port)
     counts = after["descent_door_requests_total"]
     assert counts["grpc", path, "ok"] >= before.get(("grpc", path, "ok"), 0) + 1
     assert counts["rpc", "status", "ok"] >= 1
+    assert counts["rest", path, "ok"] >= 1
     assert {door for door, _, _ in counts} <= {"grpc", "rpc", "substrate", "rest"}
     assert after["descent_door_request_seconds_count"]["grpc",] >= 1
 
