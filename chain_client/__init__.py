@@ -13,6 +13,9 @@
 | `substrate_transport.py` | `SubstrateTransport`, ... | the same over the Substrate door    |
 | `mock.py`        | `MockTransport`, ...  | answers from functions and a clock, for tests       |
 | `keys.py`        | `Key`, `Keyring`      | secp256k1 keys in files of mode 0600                |
+| `os_keyring.py`  | `save_secret`, ...    | secrets in the operating system's keyring           |
+| `armor.py`       | `armor_secret`, ...   | keys as text, as Cosmos wallets write them          |
+| `suri.py`        | `derive_suri`         | secrets as Substrate tools write them               |
 | `mnemonic.py`    | `derive_secret`, ...  | BIP-39 words, BIP-32 at m/44'/118'/index'/0/0       |
 | `address.py`     | `encode_address`, ... | bech32 addresses                                    |
 | `amounts.py`     | `parse_amount`, ...   | `5DSC` and `5000000udsc`                            |

@@ -16,7 +16,8 @@ ChainClientError              codespace, code, message, hint
     |-- KeyFileCorrupted      truncated, edited, or not a key file
     |-- KeyFileExposed        others may read it
     |-- WrongPassphrase
-    `-- InvalidMnemonic
+    |-- InvalidMnemonic
+    `-- KeyringUnavailable    the operating system's does not answer
 ```
 
 Errors made here have codespace `client` and the code of their class; codes are never reused.
@@ -170,3 +171,9 @@ class InvalidMnemonic(KeyringError):
     """Not a BIP-39 phrase: wrong length, unknown word or wrong checksum."""
 
     default_code = 26
+
+
+class KeyringUnavailable(KeyringError):
+    """The keyring of the operating system does not answer."""
+
+    default_code = 27

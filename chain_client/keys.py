@@ -1,12 +1,13 @@
 """Keys: secp256k1 secrets, and the keyring that keeps them in `<home>/keys/<name>.json`.
 
-Files have mode 0600 and are written whole or not at all. Two backends decide how a new key is
-protected; reading finds it in the file:
+Files have mode 0600, their folder 0700; they are written whole or not at all. The backend decides
+how a new key is protected; reading finds it in the file:
 
-| backend | the secret in the file                                                |
-|---------|-----------------------------------------------------------------------|
-| `test`  | plain hex: for a devnet                                               |
-| `file`  | AES-256-GCM under scrypt of a passphrase; the address is bound in  |
+| backend | the secret in the file                                                  |
+|---------|-------------------------------------------------------------------------|
+| `os`    | is not there, but in the operating system's keyring under a random name |
+| `file`  | AES-256-GCM under scrypt of a passphrase; the address is bound in       |
+| `test`  | plain hex: for a devnet                                                 |
 
 Errors: see the tree in `errors.py`.
 """
@@ -36,7 +37,7 @@ from chain_client.errors import (
 from chain_client.mnemonic import account_path, derive_secret
 
 KEY_FORMAT = "descent-key/1"
-BACKENDS = ("file", "test")
+BACKENDS = ("os", "file", "test")
 MIN_PASSPHRASE_CHARS = 8
 SCRYPT_N = 2**15  # 32 MiB, about 0.1 s
 SCRYPT_R = 8
@@ -45,6 +46,7 @@ _MAX_SCRYPT_N = 2**20
 _MAX_FILE_BYTES = 16_384
 _PLAIN = "none"
 _SCRYPT = "scrypt-aes-256-gcm"
+_OS = "os-keyring"
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,63}")
 
 
@@ -97,8 +99,9 @@ class Keyring:
 
     Args:
         home: keys are in `home/keys`.
-        backend: how new keys are protected, `file` or `test`.
+        backend: how new keys are protected, `os`, `file` or `test`.
         passphrase: asked when one is needed; gets the question, returns the passphrase.
+        new_passphrase: the same for a new one, which a person types twice; `passphrase` if None.
     """
 
     def __init__(
@@ -107,12 +110,14 @@ class Keyring:
         *,
         backend: str = "file",
         passphrase: Callable[[str], str] | None = None,
+        new_passphrase: Callable[[str], str] | None = None,
     ) -> None:
         if backend not in BACKENDS:
             raise InvalidInput(f"unknown keyring backend {backend!r}, not one of {BACKENDS}")
         self.directory = Path(home) / "keys"
         self.backend = backend
         self._ask = passphrase
+        self._ask_new = new_passphrase or passphrase
 
     def list(self) -> list[KeyInfo]:
         """Return every key, by name.
@@ -148,19 +153,58 @@ class Keyring:
         Raises:
             KeyExists: the name is taken.
             WrongPassphrase: the new passphrase is too short.
+            KeyringUnavailable: the operating system's keyring does not answer.
         """
         path = self._path(key.name)
+        self._ensure_free(path)
+        ask = self._ask_new if self.backend == "file" else None
+        if self.backend == "file" and ask is None:
+            raise WrongPassphrase("a passphrase is needed to protect a new key")
+        if self.backend == "os":
+            write_document(path, _hand_over(key))
+        else:
+            write_document(path, seal_document(key, passphrase=ask))
+        return self._info(path)
+
+    def rename(self, name: str, new_name: str) -> KeyInfo:
+        """Give a key another name; its protection stays.
+
+        Raises:
+            KeyExists: the new name is taken.
+            KeyNotFound, KeyFileCorrupted, KeyFileExposed: see `get`.
+        """
+        path, new_path = self._path(name), self._path(new_name)
+        document = _read_document(path)
+        self._ensure_free(new_path)
+        write_document(new_path, document | {"name": new_name})
+        path.unlink()
+        sync_path(self.directory)
+        return self._info(new_path)
+
+    def delete(self, name: str) -> KeyInfo:
+        """Remove a key for ever; return what it was.
+
+        Raises:
+            KeyNotFound, KeyFileCorrupted, KeyFileExposed: see `get`.
+            KeyringUnavailable: the operating system's keyring does not answer.
+        """
+        path = self._path(name)
+        document, info = _read_document(path), self._info(path)
+        if document["protection"] == _OS:
+            from chain_client.os_keyring import delete_secret
+
+            delete_secret(_get_os_name(document, path))
+        path.unlink()
+        sync_path(self.directory)
+        return info
+
+    def _ensure_free(self, path: Path) -> None:
         if path.exists():
             raise KeyExists(
-                f"a key named {key.name!r} is already in {self.directory}",
+                f"a key named {path.stem!r} is already in {self.directory}",
                 path=str(path),
                 hint="choose another name; a key file is never overwritten",
             )
-        ask = self._ask if self.backend == "file" else None
-        if self.backend == "file" and ask is None:
-            raise WrongPassphrase("a passphrase is needed to protect a new key")
-        write_document(path, seal_document(key, passphrase=ask))
-        return self._info(path)
 
     def _path(self, name: str) -> Path:
         if not _NAME.fullmatch(name):
@@ -188,14 +232,7 @@ def seal_document(key: Key, *, passphrase: Callable[[str], str] | None) -> dict[
     Raises:
         WrongPassphrase: shorter than eight characters.
     """
-    document: dict[str, Any] = {
-        "format": KEY_FORMAT,
-        "name": key.name,
-        "address": key.address,
-        "public_key": key.public_key.hex(),
-        "path": key.path,
-        "protection": _PLAIN if passphrase is None else _SCRYPT,
-    }
+    document = _describe(key, _PLAIN if passphrase is None else _SCRYPT)
     if passphrase is None:
         return document | {"secret": key.secret.hex()}
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -214,6 +251,46 @@ def seal_document(key: Key, *, passphrase: Callable[[str], str] | None) -> dict[
     }
 
 
+def _describe(key: Key, protection: str) -> dict[str, Any]:
+    return {
+        "format": KEY_FORMAT,
+        "name": key.name,
+        "address": key.address,
+        "public_key": key.public_key.hex(),
+        "path": key.path,
+        "protection": protection,
+    }
+
+
+def _hand_over(key: Key) -> dict[str, Any]:
+    """Give a secret to the operating system; return the document that names it."""
+    from chain_client.os_keyring import save_secret
+
+    name = secrets.token_hex(16)
+    save_secret(name, key.secret)
+    return _describe(key, _OS) | {"os_name": name}
+
+
+def _take_over(document: dict[str, Any], path: Path) -> bytes:
+    from chain_client.os_keyring import load_secret
+
+    secret = load_secret(_get_os_name(document, path))
+    if secret is None:
+        raise KeyringError(
+            f"the operating system's keyring does not hold the secret of {path}",
+            path=str(path),
+            hint="log in as the user who made the key, or recover it from its mnemonic",
+        )
+    return secret
+
+
+def _get_os_name(document: dict[str, Any], path: Path) -> str:
+    name = document.get("os_name")
+    if not isinstance(name, str) or not name:
+        raise _corrupted(path, "no field 'os_name'")
+    return name
+
+
 def open_document(
     document: dict[str, Any],
     *,
@@ -230,6 +307,8 @@ def open_document(
     try:
         if document["protection"] == _PLAIN:
             secret = bytes.fromhex(document["secret"])
+        elif document["protection"] == _OS:
+            secret = _take_over(document, path)
         else:
             if passphrase is None:
                 raise WrongPassphrase(
@@ -261,7 +340,7 @@ def parse_document(text: str, path: Path) -> dict[str, Any]:
     for name in ("name", "address", "public_key", "path", "protection"):
         if not isinstance(document.get(name), str):
             raise _corrupted(path, f"no field {name!r}")
-    if document["protection"] not in (_PLAIN, _SCRYPT):
+    if document["protection"] not in (_PLAIN, _SCRYPT, _OS):
         raise _corrupted(path, f"unknown protection {document['protection']!r}")
     return document
 
@@ -278,6 +357,13 @@ def _read_document(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise KeyringError(f"cannot read {path}: {error.strerror}", path=str(path)) from None
     with os.fdopen(descriptor, "rb") as handle:
+        folder_mode = path.parent.stat().st_mode
+        if folder_mode & 0o077:
+            raise KeyFileExposed(
+                f"{path.parent} has mode {folder_mode & 0o777:04o}: others may look into it",
+                path=str(path.parent),
+                hint=f"chmod 700 {path.parent}",
+            )
         mode = os.fstat(descriptor).st_mode
         if mode & 0o077:
             raise KeyFileExposed(
@@ -297,14 +383,22 @@ def _read_document(path: Path) -> dict[str, Any]:
 
 
 def write_document(path: Path, document: dict[str, Any]) -> None:
-    """Write a file that must not exist yet, mode 0600, durable before the name appears."""
+    """Write a document into a file that must not exist yet; see `write_text`."""
+    write_text(path, json.dumps(document, indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file that must not exist yet, mode 0600, durable before the name appears.
+
+    Raises:
+        KeyExists: there is one.
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{secrets.token_hex(8)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
-            json.dump(document, handle, indent=2)
-            handle.write("\n")
+            handle.write(text)
             handle.flush()
             os.fsync(handle.fileno())
         try:

@@ -7,13 +7,14 @@
 | `output.py`    | one document on stdout, people on stderr, exit codes                 |
 | `messages.py`  | protobuf messages as documents                                       |
 | `spec_file.py` | run specifications from TOML; defaults in `spec_default.toml`        |
-| `keys.py`, `query.py`, `tx.py`, `run.py`, `node.py`, `status.py`: the groups          |
+| `keys.py`, `query.py`, `tx.py`, `run.py`, `node.py`, `genesis.py`, `status.py`: groups |
 | `gov.py`, `grant.py`, `params.py`, `query_gov.py`, `query_stake.py`: more of tx, query |
 | `exact.py`     | is this machine faithful, which kernels, how fast                    |
 | `miner.py`, `validator.py`, `explain.py`, `devnet/`, `lineage`: more groups           |
 | `sample.py`    | text written by a checkpoint, for `run sample`                       |
 | `config.py`    | settings of a program: show, validate, template                      |
 | `setting_options.py` | flags of a command made from a program's settings              |
+| `node_data.py`, `node_debug.py` | more of node: its folder, its state                 |
 | `participant.py` | what `miner run` and `validator run` share                         |
 """
 

@@ -37,6 +37,7 @@ DEVNET_FILE = "devnet.json"
 DEFAULT_NODE = "127.0.0.1:9090"
 DEFAULT_SUBSTRATE_NODE = "ws://127.0.0.1:9944"
 COSMOS, SUBSTRATE = "cosmos", "substrate"
+PASSPHRASE_VARIABLE = "DESCENT_KEYRING_PASSPHRASE_FILE"
 RETRY_FOR_S = 1.0  # a person at a terminal wants to know soon
 
 HomeOption = Annotated[
@@ -65,7 +66,10 @@ ChainIdOption = Annotated[
 ]
 PassphraseOption = Annotated[
     Path | None,
-    typer.Option("--passphrase-file", help="File whose first line opens encrypted keys."),
+    typer.Option(
+        "--passphrase-file",
+        help="File whose lines answer what is asked. Default: $DESCENT_KEYRING_PASSPHRASE_FILE.",
+    ),
 ]
 GasOption = Annotated[
     int | None, typer.Option("--gas", min=1, help="Gas limit. Default: simulate.")
@@ -113,13 +117,19 @@ class Context:
     dry_run: bool = False
     yes: bool = False
     devnet: dict[str, Any] = field(default_factory=dict)  # devnet.json of the home, if any
+    _passphrases: list[str] = field(default_factory=list)  # lines of the file not used yet
 
     def keyring(self, backend: str | None = None) -> "Keyring":
         """Return the keys of the home; a devnet keeps new ones plain unless told otherwise."""
         from chain_client.keys import Keyring
 
         default = "test" if self.devnet else "file"
-        return Keyring(self.home, backend=backend or default, passphrase=self.ask_passphrase)
+        return Keyring(
+            self.home,
+            backend=backend or default,
+            passphrase=self.ask_passphrase,
+            new_passphrase=self.ask_new_passphrase,
+        )
 
     def key(self, name: str) -> "Key":
         """Return a key ready to sign, by name."""
@@ -143,23 +153,36 @@ class Context:
         return ChainClient.connect(self.node, self.chain_id, retry_for_s=retry_for_s)
 
     def ask_passphrase(self, question: str) -> str:
-        """Return a passphrase from --passphrase-file or from the terminal, never from argv."""
+        """Return a passphrase from --passphrase-file or from the terminal, never from argv.
+
+        Each question takes the file's next line; the last line answers all that come after.
+        """
         if self.passphrase_file is not None:
-            try:
-                lines = self.passphrase_file.read_text().splitlines()
-            except OSError as error:
-                raise CommandFailed(
-                    f"cannot read {self.passphrase_file}: {error.strerror}"
-                ) from None
-            return lines[0] if lines else ""
+            if not self._passphrases:
+                self._passphrases = self._read_passphrases(self.passphrase_file)
+            return self._passphrases.pop(0) if self._passphrases[1:] else self._passphrases[0]
         if not sys.stdin.isatty():
             raise CommandFailed(
                 f"a passphrase is needed ({question}) and there is no terminal to ask at",
-                hint="give --passphrase-file FILE, or /dev/fd/N for an open descriptor",
+                hint=f"give --passphrase-file FILE or ${PASSPHRASE_VARIABLE}; /dev/fd/N for an"
+                " open descriptor",
             )
         from getpass import getpass
 
         return getpass(f"{question}: ")
+
+    def ask_new_passphrase(self, question: str) -> str:
+        """Return a new passphrase; a person types it twice."""
+        first = self.ask_passphrase(question)
+        if self.passphrase_file is None and self.ask_passphrase("The same again") != first:
+            raise CommandFailed("the two passphrases differ: nothing was changed")
+        return first
+
+    def _read_passphrases(self, path: Path) -> list[str]:
+        try:
+            return path.read_text().splitlines() or [""]
+        except (OSError, UnicodeDecodeError) as error:
+            raise CommandFailed(f"cannot read {path}: {error}") from None
 
     def confirm(self, what: str) -> None:
         """Ask before `what` is done: at a terminal, in table mode, without --yes."""
@@ -284,6 +307,9 @@ def make_context(options: dict[str, Any], *, default_home: Path | None = None) -
         home = DEVNET_HOME
     home = Path(home or DEFAULT_HOME).expanduser()
     devnet = read_devnet_file(home)
+    if "passphrase_file" in values and values["passphrase_file"] is None:
+        named = os.environ.get(PASSPHRASE_VARIABLE)
+        values["passphrase_file"] = Path(named) if named else None
     door = values.pop("client", None)
     if door not in (None, COSMOS, SUBSTRATE):
         raise UsageFailed(f"--client {door!r} is neither {COSMOS} nor {SUBSTRATE}")

@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "tx": ("cli.tx", "Send coins, stake them, vote."),
     "run": ("cli.run", "Create, list, show and join training runs."),
     "node": ("cli.node", "Run and inspect a node."),
+    "genesis": ("cli.genesis", "Make the genesis of a chain together, and check it."),
     "devnet": ("cli.devnet.app", "A whole network on this machine."),
     "config": ("cli.config", "Settings of a node, a miner or a validator."),
     "miner": ("cli.miner", "Earn by training."),

@@ -5,25 +5,35 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.context import CHAIN, HOME, Context, command, new_group
-from cli.output import EXIT_USAGE, CommandFailed, UsageFailed, VerificationFailed
+from cli.context import HOME, Context, command, new_group
+from cli.node_data import app as data_app
+from cli.node_data import snapshot_app
+from cli.node_debug import app as debug_app
+from cli.output import EXIT_USAGE, CommandFailed, UsageFailed
 from cli.setting_options import ConfigOption, get_flags, with_settings
 from node.operation import NODE_SETTINGS
 
 app = new_group("Run and inspect a node.")
-debug_app = new_group("Compare nodes.")
+app.registered_commands += data_app.registered_commands
+app.add_typer(snapshot_app, name="snapshot")
 app.add_typer(debug_app, name="debug")
 
 
 @command(app, "init", needs=HOME)
 def init(
     context: Context,
-    genesis: Annotated[Path, typer.Option("--genesis", help="Genesis file of the chain.")],
+    genesis: Annotated[
+        Path | None,
+        typer.Option(
+            "--genesis", help="Genesis file of the chain. Default: <home>/config/genesis.json."
+        ),
+    ] = None,
     operator: Annotated[
         str | None, typer.Option(help="Account of the operator, for a node that decides blocks.")
     ] = None,
 ) -> Any:
     """Make the folder of a node: keys, onion seed, genesis; --home is the folder."""
+    path = genesis or context.home / "config" / "genesis.json"
     from genesis.check import check_document
     from genesis.document import GenesisError, load_document
     from genesis.node_home import HomeExists, init_node_home
@@ -31,8 +41,8 @@ def init(
 
     try:
         addr = None if operator is None else decode_account(operator)
-        check_document(load_document(genesis))
-        made = init_node_home(context.home, genesis, addr)
+        check_document(load_document(path))
+        made = init_node_home(context.home, path, addr)
     except (GenesisError, HomeExists, AddressError) as error:
         raise CommandFailed(str(error)) from error
     return {
@@ -54,55 +64,3 @@ def start(context: Context, config: ConfigOption = None, **flags: Any) -> None:
         raise UsageFailed("a setting cannot be; the lines above say which")
     if code:
         raise CommandFailed("the node stopped; the line above says why")
-
-
-@command(debug_app, "app-hash", needs=CHAIN)
-async def app_hash(
-    context: Context,
-    height: Annotated[int, typer.Option("--height", min=0, help="0: newest.")] = 0,
-) -> Any:
-    """Show the hash of the state after a block; two nodes of a chain must agree on it."""
-    async with context.client() as client:
-        status = await client.node_status()
-        if height in (0, status.height):
-            return {"height": status.height, "app_hash": status.app_hash}
-        # A header carries the state before its own block.
-        found = await client.get_block(height + 1)
-    return {"height": height, "app_hash": found.sdk_block.header.app_hash}
-
-
-@command(debug_app, "invariants", needs=HOME)
-def invariants(
-    context: Context,
-    height: Annotated[int, typer.Option("--height", min=0, help="0: newest.")] = 0,
-) -> Any:
-    """Check every invariant of the state in a node's folder, which --home names."""
-    from node.chain import build_chain
-    from node.runtime.context import BlockInfo
-    from node.runtime.context import Context as StateContext
-    from node.runtime.errors import InvariantBroken
-    from node.runtime.state import Overlay, VersionReader
-    from node.store.errors import StoreError
-    from node.store.state import StateStore
-
-    chain, rows = build_chain(), []
-    try:
-        with StateStore.open(context.home / "data" / "state", readonly=True) as store:
-            at = height or store.version
-            if not store.oldest_version <= at <= store.version:
-                kept = f"kept are {store.oldest_version} to {store.version}"
-                raise CommandFailed(f"there is no state of height {at}: {kept}")
-            reader = VersionReader(store, at)
-            block = chain.consensus.get_last_block(
-                StateContext(Overlay(reader), BlockInfo("", 0, 0))
-            )
-            for name, pallet in chain.runtime.pallets.items():
-                for check in pallet.list_invariants():
-                    check(StateContext(Overlay(reader), block))
-                    doc = (check.__doc__ or "").strip()
-                    rows.append({"pallet": name, "invariant": doc, "height": at})
-    except StoreError as error:
-        raise CommandFailed(str(error)) from error
-    except InvariantBroken as error:
-        raise VerificationFailed(str(error)) from error
-    return rows

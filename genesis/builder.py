@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from typing import Any
 
 from cosmos.crypto.ed25519 import keys_pb2
@@ -10,7 +11,8 @@ from cosmos.staking.v1beta1 import staking_pb2, tx_pb2
 from google.protobuf import any_pb2
 
 from genesis.document import GenesisError, build_document
-from node.chain import build_chain
+from node.chain import Chain, build_chain
+from node.engine.genesis_doc import parse_params
 from node.engine.keys import PUBLIC_TYPE, compute_address
 from node.runtime.addresses import encode_account, encode_operator
 from node.runtime.coins import BASE_DENOM, build_coin
@@ -50,6 +52,23 @@ class GenesisBuilder:
         sections.setdefault("mint", {})["issued_udsc"] = "0"
         self.chain.runtime.import_genesis(self.ctx, sections)
 
+    @staticmethod
+    def load(document: dict[str, Any]) -> GenesisBuilder:
+        """Go on with a document.
+
+        Raises: GenesisError.
+        """
+        # Here, because the check of documents needs the devnet's, which this builds.
+        from genesis.check import check_document
+
+        ctx = check_document(document)
+        builder = GenesisBuilder.__new__(GenesisBuilder)
+        builder.chain, builder.ctx = build_chain(), ctx
+        builder._is_devnet = document["app_state"].get("devnet") is True
+        params = parse_params(document.get("consensus_params") or {})
+        builder.chain.consensus.set_params(ctx, params)
+        return builder
+
     def add_account(self, addr: bytes, udsc: int) -> None:
         """Give an account coins.
 
@@ -83,11 +102,21 @@ class GenesisBuilder:
             pubkey=any_pb2.Any(type_url=ED25519_TYPE_URL, value=key),
             value=build_coin(BASE_DENOM, self_bond_udsc),
         )
-        url = "/" + message.DESCRIPTOR.full_name
+        self.dispatch(f"operator {moniker}", [message])
+
+    def dispatch(self, what: str, messages: Sequence[Any]) -> None:
+        """Execute messages of a signer whom the caller has checked.
+
+        Args:
+            what: whose they are, for the refusal.
+        Raises: GenesisError.
+        """
         try:
-            self.chain.runtime.dispatch(self.ctx, url, message)
+            for message in messages:
+                url = "/" + message.DESCRIPTOR.full_name
+                self.chain.runtime.dispatch(self.ctx, url, message)
         except ChainError as error:
-            raise GenesisError(f"operator {moniker}: {error}") from error
+            raise GenesisError(f"{what}: {error}") from error
 
     def register_beacon(self, operator: bytes, anchor: bytes) -> None:
         """Register the hash onion of an operator's node; `anchor` has 32 bytes."""
@@ -100,22 +129,24 @@ class GenesisBuilder:
         """
         self.chain.consensus.record_block(self.ctx)
         self.chain.runtime.check_invariants(self.ctx)
+        validators = list_validators(self.chain, self.ctx)
         return build_document(
-            self.chain, self.ctx, is_devnet=self._is_devnet, validators=self.list_validators()
+            self.chain, self.ctx, is_devnet=self._is_devnet, validators=validators
         )
 
-    def list_validators(self) -> list[dict[str, Any]]:
-        """List the consensus set, in CometBFT's form: operators whose node has a beacon."""
-        monikers = {
-            keys_pb2.PubKey.FromString(operator.consensus_pubkey.value).key: operator.description
-            for _, operator in self.chain.staking.storage.operators.iterate(self.ctx)
+
+def list_validators(chain: Chain, ctx: Context) -> list[dict[str, Any]]:
+    """List the consensus set, in CometBFT's form: operators whose node has a beacon."""
+    monikers = {
+        keys_pb2.PubKey.FromString(operator.consensus_pubkey.value).key: operator.description
+        for _, operator in chain.staking.storage.operators.iterate(ctx)
+    }
+    return [
+        {
+            "address": compute_address(key).hex().upper(),
+            "pub_key": {"type": PUBLIC_TYPE, "value": base64.b64encode(key).decode()},
+            "power": str(power),
+            "name": monikers[key].moniker,
         }
-        return [
-            {
-                "address": compute_address(key).hex().upper(),
-                "pub_key": {"type": PUBLIC_TYPE, "value": base64.b64encode(key).decode()},
-                "power": str(power),
-                "name": monikers[key].moniker,
-            }
-            for key, power in sorted(self.chain.staking.compute_powers(self.ctx).items())
-        ]
+        for key, power in sorted(chain.staking.compute_powers(ctx).items())
+    ]

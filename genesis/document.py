@@ -1,4 +1,4 @@
-"""A genesis document as JSON: canonical bytes, hash, and the export of a running state.
+"""A genesis document as JSON: canonical bytes, hash, files.
 
 The document has CometBFT's form. `app_state` is {"devnet": bool, "pallets": {name: section}}; a
 section is what the pallet's storage declares. Canonical: sorted keys, two spaces, one newline.
@@ -14,8 +14,7 @@ from typing import Any
 
 from node.chain import Chain
 from node.engine.genesis_doc import format_params
-from node.runtime.context import NANOS_PER_SECOND, BlockInfo, Context
-from node.runtime.state import KeyValueReader, Overlay, VersionReader
+from node.runtime.context import NANOS_PER_SECOND, Context
 
 NANO_DIGITS = 9
 
@@ -90,14 +89,3 @@ def build_document(
         "app_hash": "",
         "app_state": {"devnet": is_devnet, "pallets": chain.runtime.export_genesis(ctx)},
     }
-
-
-def export_document(
-    chain: Chain, reader: KeyValueReader, height: int, *, is_devnet: bool
-) -> dict[str, Any]:
-    """Export the committed state of a height as a genesis that imports to the same app hash."""
-    pinned = VersionReader(reader, height)
-    block = chain.consensus.get_last_block(Context(Overlay(pinned), BlockInfo("", 0, 0)))
-    return build_document(
-        chain, Context(Overlay(pinned), block), is_devnet=is_devnet, validators=[]
-    )

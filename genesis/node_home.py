@@ -36,11 +36,14 @@ def init_node_home(home: Path, genesis: Path, operator: bytes | None) -> NodeIde
     Raises: HomeExists.
     """
     config = home / "config"
-    for name in ("genesis.json", "priv_validator_key.json", "onion_seed"):
+    is_here = (config / "genesis.json").exists() and genesis.samefile(config / "genesis.json")
+    taken = ("priv_validator_key.json", "onion_seed", *(() if is_here else ("genesis.json",)))
+    for name in taken:
         if (config / name).exists():
             raise HomeExists(f"{config / name} is there: use another --home")
     config.mkdir(parents=True, exist_ok=True)
-    shutil.copy(genesis, config / "genesis.json")
+    if not is_here:
+        shutil.copy(genesis, config / "genesis.json")
     key = load_validator_key(config / "priv_validator_key.json")
     node_id = load_node_id(config / "node_key.json")
     path = get_config_path(home)

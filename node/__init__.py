@@ -8,6 +8,7 @@
 | `engine/`  | who orders blocks                                                      |
 | `doors/`   | how clients come in                                                    |
 | `chain.py` | the pallets in execution order, wired together                         |
+| `upkeep/`  | what an operator does to the folder of a stopped node                  |
 | `onion.py` | the hash onion an operator's node keeps for the beacon                 |
 | `process.py` | a whole node: engine, this operator's beacon, doors beside it        |
 | `settings.py` | what a program can be told by flag, environment and file            |

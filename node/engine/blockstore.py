@@ -24,7 +24,7 @@ import json
 import os
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from typing import Any
 from tendermint.abci import types_pb2 as abci
 from tendermint.types import block_pb2, params_pb2, types_pb2, validator_pb2
 
+from node.engine.hashing import get_time_ns
 from node.engine.validators import ValidatorSet
 from node.store.environment import (
     MAP_SIZE_BYTES,
@@ -317,6 +318,58 @@ class BlockStore:
         self._database.write(write)
         return len(heights)
 
+    def rollback(self, state: EngineState, *, remove_blocks: bool) -> None:
+        """Go back to an earlier state: forget what later blocks did, and the blocks if wanted.
+
+        Blocks that stay are executed again when the node starts.
+        """
+        self._ensure_writable()
+        tables, later = self._database.tables, _pack(state.height + 1)
+        names = [b"results", *((b"blocks", b"ids", b"commits") if remove_blocks else ())]
+
+        def write(txn: Any) -> None:
+            for name in names:
+                _delete_from(txn, tables[name], later)
+            for kind in (BLOCK_TAGS, TX_TAGS):
+                _delete_from(txn, tables[b"tags"], kind + later, kind)
+            _delete_from(txn, tables[b"validators"], _pack(state.height + 3))
+            _delete_from(txn, tables[b"params"], _pack(state.height + 2))
+            is_gone = [b"txs", *((b"hashes",) if remove_blocks else ())]
+            for name in is_gone:
+                entries = txn.cursor(db=tables[name]).iternext()
+                for key in [key for key, place in entries if place[:8] >= later]:
+                    txn.delete(key, db=tables[name])
+            self._put_state(txn, state)
+
+        self._database.write(write)
+
+    def load_state_before(self, height: int) -> EngineState | None:
+        """Make the state that block `height` was built on; None where that is not kept."""
+        newest, header = self.load_state(), self._load_header(height)
+        before = self._load_header(height - 1)
+        sets = [self.load_validators(height + ahead) for ahead in (0, 1)]
+        params, block_id = self.load_params(height), self.load_block_id(height - 1)
+        if newest is None or header is None or before is None or block_id is None:
+            return None
+        if sets[0] is None or sets[1] is None or params is None:
+            return None
+        return replace(
+            newest,
+            height=height - 1,
+            block_id=block_id,
+            block_time_ns=get_time_ns(before.time),
+            app_hash=header.app_hash,
+            results_hash=header.last_results_hash,
+            app_version=header.version.app,
+            validators=ValidatorSet.from_message(sets[0]),
+            next_validators=ValidatorSet.from_message(sets[1]),
+            params=params,
+        )
+
+    def _load_header(self, height: int) -> Any | None:
+        block = self.load_block(height)
+        return None if block is None else block.header
+
     def _put_state(self, txn: Any, state: EngineState) -> None:
         tables = self._database.tables
         fields = {
@@ -394,6 +447,14 @@ def _put_if_changed(txn: Any, table: Any, height: int, message: Any) -> None:
     raw = message.SerializeToString(deterministic=True)
     if _get_since(txn, table, height) != raw:
         txn.put(_pack(height), raw, db=table)
+
+
+def _delete_from(txn: Any, table: Any, first: bytes, prefix: bytes = b"") -> None:
+    """Delete a key and all after it that begin with `prefix`."""
+    cursor = txn.cursor(db=table)
+    is_found = cursor.set_range(first)
+    while is_found and cursor.key().startswith(prefix):
+        is_found = cursor.delete()
 
 
 def _sum_tag(key: str, value: str) -> bytes:

@@ -67,7 +67,7 @@ def load_validator_key(path: Path) -> ValidatorKey:
         key = ValidatorKey(os.urandom(SEED_SIZE))
         save_validator_key(path, key)
         return key
-    return _read_key(path)
+    return read_key(path)
 
 
 def save_validator_key(path: Path, key: ValidatorKey) -> None:
@@ -89,10 +89,15 @@ def load_node_id(path: Path) -> str:
     """
     if not path.exists():
         _write_private(path, {"priv_key": ValidatorKey(os.urandom(SEED_SIZE)).encode_private()})
-    return _read_key(path).address.hex()
+    return read_key(path).address.hex()
 
 
-def _read_key(path: Path) -> ValidatorKey:
+def read_key(path: Path) -> ValidatorKey:
+    """Read a key file of either kind.
+
+    Raises:
+        KeyFileInvalid: it is not there, or is not such a key.
+    """
     try:
         private = json.loads(path.read_text())["priv_key"]
         raw = base64.b64decode(private["value"], validate=True)
@@ -101,6 +106,8 @@ def _read_key(path: Path) -> ValidatorKey:
         key = ValidatorKey(raw[:SEED_SIZE])
         if key.public_key != raw[SEED_SIZE:]:
             raise ValueError("public and private part do not belong together")
+    except FileNotFoundError as error:
+        raise KeyFileInvalid(f"{path} is not there: `descent node init` makes it") from error
     except (ValueError, KeyError, TypeError) as error:
         raise KeyFileInvalid(
             f"{path} is not a key file ({error}): restore it from a backup, or remove it and a "

@@ -59,9 +59,9 @@ class Element(Generic[K, V]):
         bound.location = f"{store}.{self.name}"
         return bound
 
-    def list_prefixes(self) -> list[bytes]:
-        """List the prefix bytes this element owns."""
-        return [self.prefix]
+    def list_parts(self) -> list[Element[Any, Any]]:
+        """List what this element keeps under prefix bytes of their own: itself, its indexes."""
+        return [self]
 
     def encode_key(self, key: K) -> bytes:
         """Encode the whole store key."""
@@ -352,8 +352,8 @@ class IndexedMap(Map[K, V]):
         bound._build_sets(store)
         return bound
 
-    def list_prefixes(self) -> list[bytes]:
-        return [self.prefix, *(keys.prefix for keys in self._sets.values())]
+    def list_parts(self) -> list[Element[Any, Any]]:
+        return [self, *self._sets.values()]
 
     def set(self, ctx: Context, key: K, value: V) -> None:
         old = self.get(ctx, key)
@@ -403,11 +403,11 @@ class Schema:
                 continue
             if element.name in self.elements:
                 raise SchemaError(f"{store}: two elements are named {element.name}")
-            for prefix in element.list_prefixes():
-                other = owners.setdefault(prefix, element.name)
+            for part in element.list_parts():
+                other = owners.setdefault(part.prefix, element.name)
                 if other != element.name:
                     raise SchemaError(
-                        f"{store}: {other} and {element.name} share prefix 0x{prefix.hex()}"
+                        f"{store}: {other} and {element.name} share prefix 0x{part.prefix.hex()}"
                     )
             bound = element.bind(store)
             self.elements[element.name] = bound

@@ -8,6 +8,8 @@
 | `proofs.py`      | `Proof`, `ProofError`          | hash rules and proof checking, without LMDB |
 | `snapshots.py`   | `SnapshotImport`               | a whole version in chunks, for other nodes  |
 | `prune.py`       | `prune_versions`               | forget old versions a bit at a time         |
+| `rollback.py`    | `remove_newest`                | take the newest version back                |
+| `compact.py`     | `compact_folder`               | give freed room back to the disk            |
 | `tables.py`      | `STATE_LAYOUT`, key layouts    | tables of the state                         |
 | `probe.py`       | a script                       | whether all records of a file can be read   |
 | `environment.py` | `Database`, `open_database`    | LMDB: opening, sharing, errors              |

@@ -6,7 +6,7 @@ restored counts only if it stages to the app hash that the reader trusts already
 chunk is believed. Record: u8 length, store name; u32 length, key; u32 length, value; big endian. A
 record with an empty key says that a store exists, and comes before the store's others.
 
-    <folder>/<height>/manifest.json   {"height", "chunks": [sha256 hex]}
+    <folder>/<height>/manifest.json   {"height", "app_hash": hex, "chunks": [sha256 hex]}
     <folder>/<height>/<index>         a chunk
 """
 
@@ -39,10 +39,14 @@ class SnapshotInvalid(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a snapshot consists of: its height and the SHA-256 of every chunk, in order."""
+    """What a snapshot consists of: its height and the SHA-256 of every chunk, in order.
+
+    app_hash: what its maker had; not offered to others, who trust a header's only.
+    """
 
     height: int
     chunk_hashes: tuple[bytes, ...]
+    app_hash: bytes = b""
 
     @property
     def metadata(self) -> bytes:
@@ -98,8 +102,12 @@ def write_snapshot(view: StateView, folder: Path, chunk_bytes: int = CHUNK_BYTES
     for index, chunk in enumerate(iterate_chunks(view, chunk_bytes)):
         (temporary / str(index)).write_bytes(chunk)
         hashes.append(sha256(chunk).digest())
-    manifest = Manifest(view.version, tuple(hashes))
-    document = {"height": view.version, "chunks": [item.hex() for item in hashes]}
+    manifest = Manifest(view.version, tuple(hashes), view.app_hash)
+    document = {
+        "height": view.version,
+        "app_hash": view.app_hash.hex(),
+        "chunks": [item.hex() for item in hashes],
+    }
     with (temporary / "manifest.json").open("w") as file:
         json.dump(document, file)
         file.flush()
@@ -116,12 +124,25 @@ def list_snapshots(folder: Path) -> list[Manifest]:
         if not path.parent.name.isdigit():
             continue
         try:
-            document = json.loads(path.read_text())
-            hashes = tuple(bytes.fromhex(text) for text in document["chunks"])
-            found.append(Manifest(int(document["height"]), hashes))
-        except (OSError, ValueError, KeyError, TypeError):
+            found.append(load_manifest(path.parent))
+        except SnapshotInvalid:
             continue  # removed just now, or not ours
     return sorted(found, key=lambda item: -item.height)
+
+
+def load_manifest(path: Path) -> Manifest:
+    """Load the manifest of the snapshot in a folder of its own.
+
+    Raises:
+        SnapshotInvalid: there is none.
+    """
+    try:
+        document = json.loads((path / "manifest.json").read_text())
+        hashes = tuple(bytes.fromhex(text) for text in document["chunks"])
+        app_hash = bytes.fromhex(document.get("app_hash", ""))
+        return Manifest(int(document["height"]), hashes, app_hash)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SnapshotInvalid(f"{path} holds no snapshot: {error}") from error
 
 
 def read_chunk(folder: Path, height: int, index: int) -> bytes:

@@ -27,6 +27,7 @@ from node.store.environment import (
 from node.store.errors import StoreMisuse
 from node.store.proofs import EMPTY_HASH, Proof
 from node.store.prune import prune_versions
+from node.store.rollback import remove_newest
 from node.store.tables import (
     DELETED,
     LIVE,
@@ -320,6 +321,27 @@ class StateStore:
         finally:
             self._view = StateView(self._database)
         return removed
+
+    def rollback(self) -> int:
+        """Take the newest version back; return the one that is newest now.
+
+        Raises:
+            StoreMisuse: read-only.
+            VersionUnavailable: the version before is not kept.
+        """
+        self._get_writer_view().close()
+        newest = 0
+
+        def write(txn: Any) -> None:
+            nonlocal newest
+            newest = remove_newest(txn, self._database.tables)
+
+        try:
+            self._database.write(write)
+        finally:
+            self._view = StateView(self._database)
+        self._staged, self._cache = None, NodeCache(self._read_node)
+        return newest
 
     def _get_writer_view(self) -> StateView:
         if self._view is None:

@@ -23,9 +23,9 @@ from genesis.document import (
     GenesisError,
     compute_hash,
     encode_document,
-    export_document,
     load_document,
 )
+from genesis.export import export_document
 from node.chain import CHAIN_ID, build_chain
 from node.engine.embedded import EmbeddedEngine
 from node.engine.errors import HomeMismatch
