@@ -29,7 +29,7 @@ from genesis.devnet import get_account, init_devnet_home
 from node.doors.supervisor import get_listen, list_doors
 from node.runtime.coins import build_coin
 
-START_SECONDS = 60.0
+START_SECONDS = 180.0
 OUTPUTS_A_TX = 100
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import logging
 from dataclasses import replace
+from functools import partial
 
 import uvicorn
 from starlette.applications import Starlette
@@ -37,7 +38,7 @@ from node.doors.process import add_door_arguments, run_door
 from node.doors.rpc_chain import ChainRoutes
 from node.doors.rpc_events import EventHub
 from node.doors.rpc_tx import TxRoutes
-from node.doors.sockets import exchange, follow_chain, get_remote
+from node.doors.sockets import SocketProtocol, exchange, follow_chain, get_remote
 
 DEFAULT_PORT = 26657
 MAX_CONNECTIONS = 900
@@ -143,7 +144,8 @@ class RpcApp:
             if reply is not None:
                 session.push(reply)
 
-        await exchange(socket, handle, session.queue.get, lambda: self.hub.close_session(session))
+        close = partial(self.hub.close_session, session)
+        await exchange(socket, handle, session.queue.get, close, session.ended)
 
 
 async def serve(
@@ -168,7 +170,7 @@ async def serve(
         port=port,
         log_config=None,
         access_log=False,
-        ws="websockets-sansio",
+        ws=SocketProtocol,
         ws_max_size=MAX_BODY_BYTES,
         ws_ping_timeout=None,
         limit_concurrency=MAX_CONNECTIONS,

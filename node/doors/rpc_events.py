@@ -46,6 +46,7 @@ class SocketSession:
     )
     subscriptions: dict[str, tuple[EventQuery, int | str]] = field(default_factory=dict)
     is_slow: bool = False
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     def push(self, message: bytes) -> None:
         """Queue a message; a full queue marks the client as slow and ends it."""
@@ -61,6 +62,7 @@ class SocketSession:
             for _, request_id in self.subscriptions.values():
                 self.queue.put_nowait(dump_json(build_response(request_id, error)))
             self.queue.put_nowait(None)
+            self.ended.set()
 
 
 class EventHub:

@@ -12,6 +12,9 @@ from typing import Protocol
 
 from starlette.requests import Request
 from starlette.websockets import WebSocket, WebSocketDisconnect
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+LINGER_S = 2.0  # for a client to read that its connection ends
 
 logger = logging.getLogger(__name__)
 
@@ -20,6 +23,15 @@ class ChainFollower(Protocol):
     """What tells subscribers of new blocks."""
 
     async def run(self) -> None: ...
+
+
+class SocketProtocol(WebSocketsSansIOProtocol):
+    """uvicorn's WebSocket, cut off if a client does not even read its end."""
+
+    async def run_asgi(self) -> None:
+        """Run the application once for the connection."""
+        await super().run_asgi()
+        self.loop.call_later(LINGER_S, self.transport.abort)
 
 
 def get_remote(connection: Request | WebSocket) -> str:
@@ -51,6 +63,7 @@ async def exchange(
     handle: Callable[[str | bytes], Awaitable[None]],
     take: Callable[[], Awaitable[bytes | None]],
     close: Callable[[], None],
+    ended: asyncio.Event,
 ) -> None:
     """Serve an accepted WebSocket until either side closes it.
 
@@ -58,25 +71,33 @@ async def exchange(
         handle: given each message of the client.
         take: waits for what to send next; None ends the connection.
         close: called once the client is gone, before sending ends.
+        ended: set when the client is let go, because it does not read.
     """
     sender = asyncio.create_task(_send(socket, take))
+    receiver = asyncio.create_task(_receive(socket, handle))
+    waiter = asyncio.create_task(ended.wait())
+    tasks = (sender, receiver, waiter)
     try:
-        await _receive(socket, handle)
-    except WebSocketDisconnect:
-        pass
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if ended.is_set():
+            receiver.cancel()
+            await asyncio.wait((sender,), timeout=LINGER_S)
     finally:
         close()
-        sender.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await sender
+        for task in tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
 
 
 async def _receive(socket: WebSocket, handle: Callable[[str | bytes], Awaitable[None]]) -> None:
-    while True:
-        message = await socket.receive()
-        if message["type"] == "websocket.disconnect":
-            return
-        await handle(message.get("text") or message.get("bytes") or b"")
+    with contextlib.suppress(WebSocketDisconnect):
+        while True:
+            message = await socket.receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            await handle(message.get("text") or message.get("bytes") or b"")
+            await asyncio.sleep(0)  # others have their turn between two messages of one client
 
 
 async def _send(socket: WebSocket, take: Callable[[], Awaitable[bytes | None]]) -> None:

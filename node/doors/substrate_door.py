@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+from functools import partial
 
 import uvicorn
 from starlette.applications import Starlette
@@ -21,7 +22,7 @@ from starlette.websockets import WebSocket
 from node.doors.meter import RequestMeter
 from node.doors.node_view import NodeView
 from node.doors.process import add_door_arguments, run_door
-from node.doors.sockets import exchange, follow_chain, get_remote
+from node.doors.sockets import SocketProtocol, exchange, follow_chain, get_remote
 from node.doors.substrate.author import AuthorMethods
 from node.doors.substrate.blocks import Blocks
 from node.doors.substrate.chain_methods import ChainMethods
@@ -151,7 +152,8 @@ class SubstrateApp:
             for reply in await self.answer(text, session):
                 session.push(reply)
 
-        await exchange(socket, handle, session.take, lambda: self.hub.close_session(session))
+        close = partial(self.hub.close_session, session)
+        await exchange(socket, handle, session.take, close, session.ended)
 
 
 def build_server(
@@ -164,7 +166,7 @@ def build_server(
         port=port,
         log_config=None,
         access_log=False,
-        ws="websockets-sansio",
+        ws=SocketProtocol,
         ws_max_size=MAX_BODY_BYTES,
         ws_ping_interval=ping_interval_s,
         ws_ping_timeout=None,

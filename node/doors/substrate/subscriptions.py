@@ -54,12 +54,21 @@ class Session:
     )
     subscriptions: dict[str, Subscription] = field(default_factory=dict)
     is_slow: bool = False
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
     queued_bytes: int = 0
+    weight: int = 0
+    """Subscriptions and the storage keys they name."""
 
-    @property
-    def weight(self) -> int:
-        """Subscriptions and the storage keys they name."""
-        return sum(item.weight for item in self.subscriptions.values())
+    def add(self, subscription_id: str, item: Subscription) -> None:
+        """Add a subscription."""
+        self.subscriptions[subscription_id] = item
+        self.weight += item.weight
+
+    def remove(self, subscription_id: str) -> bool:
+        """Remove a subscription; False if there is none."""
+        item = self.subscriptions.pop(subscription_id, None)
+        self.weight -= 0 if item is None else item.weight
+        return item is not None
 
     def push(self, message: bytes) -> None:
         """Queue a message; a full queue ends the session."""
@@ -77,10 +86,12 @@ class Session:
         """Let go of a session that does not read."""
         self.is_slow = True
         self.subscriptions.clear()
+        self.weight = 0
         self.unread.remove(self)
         while not self.queue.empty():
             self.queue.get_nowait()
         self.queue.put_nowait(None)
+        self.ended.set()
 
     async def take(self) -> bytes | None:
         """Wait for the next message; None ends the session."""
@@ -145,7 +156,7 @@ class Hub:
         if weight + sum(item.weight for item in self.sessions) > MAX_TOTAL_WEIGHT:
             raise TooMany(LIMIT.format(f"{MAX_TOTAL_WEIGHT} on all connections"))
         subscription_id = f"{next(self._ids):016x}"
-        session.subscriptions[subscription_id] = Subscription(method, update, weight)
+        session.add(subscription_id, Subscription(method, update, weight))
         messages = [build_notification(method, subscription_id, dump_json(item)) for item in first]
         return Subscribed(subscription_id, messages)
 
@@ -153,7 +164,7 @@ class Hub:
         """End a subscription; False if there is none."""
         if session is None or not isinstance(subscription_id, str):
             return False
-        return session.subscriptions.pop(subscription_id, None) is not None
+        return session.remove(subscription_id)
 
     async def run(self) -> None:
         """Follow the chain for ever."""
@@ -173,7 +184,7 @@ class Hub:
             for subscription_id, item in list(session.subscriptions.items()):
                 results = item.update(height)
                 if results is None:
-                    session.subscriptions.pop(subscription_id, None)
+                    session.remove(subscription_id)
                 for result in results or []:
                     if id(result) not in written:
                         written[id(result)] = result, dump_json(result)
