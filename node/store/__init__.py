@@ -5,6 +5,7 @@
 | `state.py`       | `StateStore`                   | stage a block's changes and commit them     |
 | `view.py`        | `StateView`, `VersionRecord`   | read one version: values, iteration, proofs |
 | `tree.py`        | `TreeUpdate`, `prove_place`    | Jellyfish Merkle tree, batched updates      |
+| `nodes.py`       | `Node`                         | one node of that tree, as stored            |
 | `proofs.py`      | `Proof`, `ProofError`          | hash rules and proof checking, without LMDB |
 | `snapshots.py`   | `SnapshotImport`               | a whole version in chunks, for other nodes  |
 | `prune.py`       | `prune_versions`               | forget old versions a bit at a time         |

@@ -25,6 +25,7 @@ from node.store.environment import (
     open_database,
 )
 from node.store.errors import StoreMisuse
+from node.store.nodes import Node
 from node.store.proofs import EMPTY_HASH, Proof
 from node.store.prune import prune_versions
 from node.store.rollback import remove_newest
@@ -36,12 +37,14 @@ from node.store.tables import (
     pack_inverted,
     pack_version,
 )
-from node.store.tree import Change, Node, NodeCache, TreeUpdate
+from node.store.tree import Change, NodeCache, TreeUpdate
 from node.store.view import StateView, StoreRoot, VersionRecord
 
 Changes = Mapping[str, Mapping[bytes, bytes | None]]
 
 STORE_NAME_SIZE_MAX = 64  # bytes
+CACHED_VALUES_MAX = 1 << 15
+CACHED_VALUE_SIZE_MAX = 1 << 10  # bytes; longer values are read again
 STALE_CHUNK_SIZE = 512  # entries of one record of the stale table
 NUM_STORES_MAX = 1 << 16
 
@@ -57,6 +60,47 @@ class _Staged:
     stale_nodes: list[bytes] = field(default_factory=list)
     stale_values: list[bytes] = field(default_factory=list)
     top_nodes: dict[bytes, Node] = field(default_factory=dict)
+    changes: Changes = field(default_factory=dict)
+
+
+class ValueCache:
+    """Newest committed values that were asked for or written, by store and key.
+
+    A transaction is checked and then executed on the same version, and blocks touch some keys
+    again and again. Forgets everything when full.
+    """
+
+    def __init__(self) -> None:
+        self._stores: dict[str, dict[bytes, bytes | None]] = {}
+        self._count = 0
+
+    def find(self, store: str) -> dict[bytes, bytes | None]:
+        """Find the known values of a store."""
+        values = self._stores.get(store)
+        if values is None:
+            values = self._stores[store] = {}
+        return values
+
+    def put(self, store: str, key: bytes, value: bytes | None) -> None:
+        """Remember a value, None where there is none."""
+        if value is not None and len(value) > CACHED_VALUE_SIZE_MAX:
+            self.find(store).pop(key, None)
+            return
+        self._count += 1
+        if self._count > CACHED_VALUES_MAX:
+            self._stores.clear()
+            self._count = 1
+        self.find(store)[key] = value
+
+    def put_all(self, changes: Changes) -> None:
+        """Take over what a version changed."""
+        if sum(len(values) for values in changes.values()) > CACHED_VALUES_MAX // 2:
+            self._stores.clear()
+            self._count = 0
+            return
+        for store, values in changes.items():
+            for key, value in values.items():
+                self.put(store, key, value)
 
 
 class StateStore:
@@ -67,6 +111,7 @@ class StateStore:
         self._lock = lock
         self._staged: _Staged | None = None
         self._cache = NodeCache(self._read_node)
+        self._values = ValueCache()
         self._view: StateView | None = None
         self._metadata: dict[str, bytes] = {}
         if lock is not None:
@@ -166,7 +211,12 @@ class StateStore:
             VersionUnavailable: not written yet, or pruned.
         """
         if version is None and self._view is not None:
-            return self._view.get(store, key)
+            values = self._values.find(store)
+            if key in values:
+                return values[key]
+            value = self._view.get(store, key)
+            self._values.put(store, key, value)
+            return value
         with self.view(version) as view:
             return view.get(store, key)
 
@@ -242,6 +292,7 @@ class StateStore:
         staged.record = VersionRecord.make(roots)
         staged.values.sort()
         staged.nodes.sort()
+        staged.changes = changes
         self._staged = staged
         return staged.record.app_hash
 
@@ -298,6 +349,7 @@ class StateStore:
         finally:
             self._view = StateView(self._database)
         self._cache.keep(staged.version, staged.top_nodes)
+        self._values.put_all(staged.changes)
         self._staged = None
 
     def prune(self, keep_recent: int, limit: int | None = None) -> int:

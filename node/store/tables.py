@@ -4,7 +4,7 @@
 |----------|---------------------------------------------|-------------------------------|
 | values   | store id, key with zeros escaped, 00 00,    | value                         |
 |          | inverted version, flag (0 value, 1 deleted) |                               |
-| nodes    | version, node label (store id, depth, path) | `tree.Node.encode`            |
+| nodes    | version, node label (store id, depth, path) | `nodes.Node.encode`           |
 | stale    | version, kind (n, v), chunk number          | what that version replaced    |
 | versions | version                                     | app hash, roots of all stores |
 | meta     | name                                        | latest, oldest, format, app   |
@@ -26,7 +26,7 @@ KEY_END = b"\x00\x00"  # after an escaped key; sorts below everything that conti
 LIVE, DELETED = b"\x00", b"\x01"
 
 
-STATE_LAYOUT = Layout((b"values", b"nodes", b"stale", b"versions", b"meta"), b"descent-state-1")
+STATE_LAYOUT = Layout((b"values", b"nodes", b"stale", b"versions", b"meta"), b"descent-state-2")
 
 
 def pack_version(version: int) -> bytes:

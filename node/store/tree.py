@@ -1,167 +1,30 @@
 """The Jellyfish Merkle tree of one pallet store: nodes of 16 children, updated in sorted batches.
 
-Source: Gao, Hu, Wu, "Jellyfish Merkle Tree" (Diem, 2021). Hash rules: `proofs.py`.
+Source: Gao, Hu, Wu, "Jellyfish Merkle Tree" (Diem, 2021). Hash rules: `proofs.py`. Nodes and the
+words for their parts: `nodes.py`.
 
 A stored node covers four bits of the key hash. It is kept under (version that wrote it, store,
 depth, path), so writing never overwrites: the nodes of a version are appended, and what they
-replace is listed for pruning. A node lists its children only; the 15 hashes between the children
-and the node's own are made again when it is read, which proves on the way that the bytes are the
-ones the parent names. Nodes near the root are kept decoded (`NodeCache`).
+replace is listed for pruning. Nodes near the root are kept in memory (`NodeCache`).
 
 Shape is a function of the content alone: a leaf that becomes the only one below a node moves up.
-
-Words: a *slot* is the place of a child, 0..15. `hashes[1]` is a node's own hash, `hashes[2i]` and
-`hashes[2i + 1]` are the two below `hashes[i]`, children are `hashes[16 + slot]`.
-A *leaf* is (key hash, value hash). A *label* is the node's database key without its version.
+A *label* is the node's database key without its version.
 """
 
 from collections.abc import Callable
 from hashlib import sha256
 
 from node.store.errors import WHAT_TO_DO, StoreCorrupt
+from node.store.nodes import HEAD_SIZE, INNER_SIZE, LEAF_SIZE, NUM_SLOTS, VERSION_SIZE, Leaf, Node
 from node.store.proofs import EMPTY_HASH, HASH_SIZE, TreeProof, hash_leaf
+from node.store.tables import STORE_ID_SIZE
 
-Leaf = tuple[bytes, bytes]  # key hash, value hash
-Child = int | Leaf | None  # version of the node below, leaf, nothing
 Change = tuple[bytes, bytes | None, bytes]  # key hash, value hash or None to delete, key
 ReadNode = Callable[[int, bytes], bytes | None]  # (version, label) -> stored bytes
 
-NUM_SLOTS = 16
-CACHED_DEPTH_MAX = 3  # nodes this deep and above are kept decoded: at most 4369 a store
+CACHED_DEPTH_MAX = 3  # nodes this deep and above are kept in memory: at most 4369 a store
 CACHED_NODES_MAX = 3 * 4369
-_EMPTY_HASHES = [EMPTY_HASH] * (2 * NUM_SLOTS)
-_EMPTY_CHILDREN: list[Child] = [None] * NUM_SLOTS
 _HIGH_NIBBLE = [bytes([byte & 0xF0]) for byte in range(256)]
-_VERSION_SIZE = 8
-_LEAF_SIZE, _INNER_SIZE = 2 * HASH_SIZE, _VERSION_SIZE + HASH_SIZE  # bytes of an encoded child
-_INNER = range(NUM_SLOTS - 1, 0, -1)  # places of the hashes over children, lowest first
-_PARENT_MARKS = [
-    sum(1 << (NUM_SLOTS + slot >> shift) for shift in (1, 2, 3, 4)) for slot in range(NUM_SLOTS)
-]
-
-
-class Node:
-    """Sixteen children and the 31 hashes over them. Not changed any more once it is shared."""
-
-    __slots__ = ("children", "data", "hashes", "single")
-
-    def __init__(
-        self, hashes: list[bytes], children: list[Child], single: int, data: bytes = b""
-    ) -> None:
-        self.hashes = hashes
-        self.children = children
-        self.single = single  # bit i: below hashes[i] is exactly one leaf
-        self.data = data  # encoded before the changes under way; empty for a new node
-
-    def copy(self) -> "Node":
-        """Copy, so that the copy can be changed."""
-        return Node(self.hashes[:], self.children[:], self.single, self.data)
-
-    def rehash(self, slots: list[int]) -> None:
-        """Recompute every hash above the children in `slots`."""
-        if len(slots) == 1:
-            parents = []
-            i = NUM_SLOTS + slots[0] >> 1
-            while i:
-                parents.append(i)
-                i >>= 1
-        else:
-            marks = 0  # bit i: hashes[i] has to be made again
-            for slot in slots:
-                marks |= _PARENT_MARKS[slot]
-            parents = [i for i in _INNER if marks >> i & 1]
-        hashes, single = self.hashes, self.single
-        for i in parents:  # lowest first: a parent comes after its children
-            left, right = hashes[i + i], hashes[i + i + 1]
-            if right is EMPTY_HASH:
-                if left is EMPTY_HASH:
-                    hashes[i] = EMPTY_HASH
-                    single &= ~(1 << i)
-                    continue
-                if single >> (i + i) & 1:
-                    hashes[i] = left
-                    single |= 1 << i
-                    continue
-            elif left is EMPTY_HASH and single >> (i + i + 1) & 1:
-                hashes[i] = right
-                single |= 1 << i
-                continue
-            single &= ~(1 << i)
-            hashes[i] = sha256(b"\x01" + left + right).digest()
-        self.single = single
-
-    def get_only_leaf(self) -> Leaf | None:
-        """Return the leaf of a node that holds one leaf and nothing else."""
-        if not self.single >> 1 & 1:
-            return None
-        return next(child for child in self.children if type(child) is tuple)
-
-    def encode(self) -> bytes:
-        """Encode the children: two u16 masks (present, leaf), then each child in slot order."""
-        present = leaf = 0
-        parts = [b""]
-        for slot, child in enumerate(self.children):
-            if child is None:
-                continue
-            present |= 1 << slot
-            if type(child) is tuple:
-                leaf |= 1 << slot
-                parts += child
-            else:
-                parts.append(child.to_bytes(_VERSION_SIZE, "big"))  # type: ignore[union-attr]
-                parts.append(self.hashes[NUM_SLOTS + slot])
-        parts[0] = (present << 16 | leaf).to_bytes(4, "big")
-        return b"".join(parts)
-
-    def encode_change(self, slots: list[int]) -> bytes:
-        """Encode a copy of which the children in `slots` changed; give the same as `encode`.
-
-        One child that stays a leaf, or stays an inner node, is the usual case, and is patched.
-        """
-        slot = slots[0]
-        child = self.children[slot]
-        masks = int.from_bytes(self.data[:4], "big")
-        if len(slots) == 1 and child is not None and masks >> 16 + slot & 1:
-            is_leaf = type(child) is tuple
-            if is_leaf == bool(masks >> slot & 1):
-                below = (1 << slot) - 1
-                num_leaves = (masks & below).bit_count()
-                num_inner = (masks >> 16 & below).bit_count() - num_leaves
-                at = 4 + num_leaves * _LEAF_SIZE + num_inner * _INNER_SIZE
-                if type(child) is tuple:
-                    piece = child[0] + child[1]
-                else:
-                    version = child.to_bytes(_VERSION_SIZE, "big")  # type: ignore[union-attr]
-                    piece = version + self.hashes[NUM_SLOTS + slot]
-                return self.data[:at] + piece + self.data[at + len(piece) :]
-        return self.encode()
-
-    @staticmethod
-    def decode(data: bytes) -> "Node":
-        """Decode `encode`'s bytes and recompute the hashes."""
-        masks = int.from_bytes(data[:4], "big")
-        present, leaf = masks >> 16, masks & 0xFFFF
-        node = Node(_EMPTY_HASHES[:], _EMPTY_CHILDREN[:], leaf << NUM_SLOTS, data)
-        hashes, children = node.hashes, node.children
-        at = 4
-        slots = []
-        for slot in range(NUM_SLOTS):
-            if not present >> slot & 1:
-                continue
-            slots.append(slot)
-            if leaf >> slot & 1:
-                middle, end = at + HASH_SIZE, at + 2 * HASH_SIZE
-                children[slot] = (data[at:middle], data[middle:end])
-                hashes[NUM_SLOTS + slot] = sha256(b"\x00" + data[at:end]).digest()
-            else:
-                middle, end = at + _VERSION_SIZE, at + _VERSION_SIZE + HASH_SIZE
-                children[slot] = int.from_bytes(data[at:middle], "big")
-                hashes[NUM_SLOTS + slot] = data[middle:end]
-            at = end
-        if at != len(data):
-            raise StoreCorrupt(f"a tree node has the wrong size: {WHAT_TO_DO}")
-        node.rehash(slots)
-        return node
 
 
 def make_label(store_id: bytes, depth: int, key_hash: bytes) -> bytes:
@@ -178,7 +41,7 @@ def get_slot(key_hash: bytes, depth: int) -> int:
 
 
 class NodeCache:
-    """Newest decoded nodes near the roots, by label, over the database's bytes."""
+    """Newest nodes near the roots, by label, over the database's bytes."""
 
     def __init__(self, read: ReadNode) -> None:
         self._read = read
@@ -188,7 +51,7 @@ class NodeCache:
         """Return the node that `version` wrote at `label`.
 
         Raises:
-            StoreCorrupt: it is missing or does not hash to `node_hash`.
+            StoreCorrupt: it is missing or does not claim to hash to `node_hash`.
         """
         cached = self._nodes.get(label)
         if cached is not None and cached[0] == version:
@@ -198,11 +61,13 @@ class NodeCache:
             raise StoreCorrupt(
                 f"tree node {label.hex()} of version {version} is missing: {WHAT_TO_DO}"
             )
-        node = Node.decode(data)
-        if node.hashes[1] != node_hash:
+        node = Node(data, is_proved=False)
+        if len(data) < HEAD_SIZE or node.get_hash() != node_hash:
             raise StoreCorrupt(
                 f"tree node {label.hex()} of version {version} does not have its hash: {WHAT_TO_DO}"
             )
+        if label[STORE_ID_SIZE] <= CACHED_DEPTH_MAX:
+            node.unfold()  # it may stay in memory, where it counts as proved
         return node
 
     def keep(self, version: int, nodes: dict[bytes, Node]) -> None:
@@ -226,6 +91,7 @@ class TreeUpdate:
     def __init__(self, store_id: bytes, version: int, cache: NodeCache) -> None:
         self._store_id = store_id
         self._version = version
+        self._version_bytes = version.to_bytes(VERSION_SIZE, "big")
         self._cache = cache
         self.nodes: list[tuple[bytes, bytes]] = []
         self.top_nodes: dict[bytes, Node] = {}
@@ -250,7 +116,7 @@ class TreeUpdate:
             changed = self._change_node(old, root_version, 0, changes)
         if changed is None:
             return root_version, root
-        return self._version, changed.hashes[1]
+        return self._version, changed.get_hash()
 
     def _keep_live(self, changes: list[Change]) -> list[Change]:
         """Drop deletions: there is nothing to delete here."""
@@ -258,10 +124,7 @@ class TreeUpdate:
         return [change for change in changes if change[1] is not None]
 
     def _build_node(self, depth: int, changes: list[Change]) -> Node | None:
-        if not changes:
-            return None
-        empty = Node(_EMPTY_HASHES[:], _EMPTY_CHILDREN[:], 0)
-        return self._change_node(empty, None, depth, changes)
+        return self._change_node(Node.make_empty(), None, depth, changes) if changes else None
 
     def _build_child(self, depth: int, changes: list[Change]) -> Node | Leaf | None:
         """Make what stands at `depth` for values that are alone there."""
@@ -279,62 +142,124 @@ class TreeUpdate:
         The new node is recorded unless it became empty or, below the root, a single leaf.
         old_version is None for a node that is not stored yet.
         """
-        node: Node | None = None
-        slots = []
-        for slot, group in _group_by_slot(changes, depth):
+        groups = _group_by_slot(changes, depth)
+        if len(groups) == 1 and old_version is not None and old.has_made_hash():
+            patched = self._patch_node(old, old_version, depth, *groups[0])
+            if patched is not old:
+                return patched
+        old.unfold()
+        belows: list[tuple[int, Node | Leaf | None]] = []
+        for slot, group in groups:
             child = old.children[slot]
-            below: Node | Leaf | None
             if child is None:
                 live = self._keep_live(group)
-                if not live:
-                    continue
-                below = self._build_child(depth + 1, live)
+                if live:
+                    belows.append((slot, self._build_child(depth + 1, live)))
             elif type(child) is tuple:
                 below = self._change_leaf(child, depth + 1, group)
-                if below == child:
-                    continue
+                if below != child:
+                    belows.append((slot, below))
             else:
-                label = make_label(self._store_id, depth + 1, group[0][0])
-                loaded = self._cache.load(child, label, old.hashes[NUM_SLOTS + slot])  # type: ignore[arg-type]
-                below = self._change_node(loaded, child, depth + 1, group)  # type: ignore[arg-type]
-                if below is None:
-                    continue
-            if node is None:
-                node = old.copy()
-            slots.append(slot)
-            self._set_child(node, slot, below)
-        if node is None:
+                node_hash = old.hashes[NUM_SLOTS + slot]
+                changed = self._change_below(child, node_hash, depth + 1, group)  # type: ignore[arg-type]
+                if changed is not None:
+                    belows.append((slot, changed))
+        return self._replace_children(old, old_version, depth, changes[0][0], belows)
+
+    def _change_below(
+        self, version: int, node_hash: bytes, depth: int, changes: list[Change]
+    ) -> Node | None:
+        """Load the node at `depth` that a parent names, and apply changes to it."""
+        label = make_label(self._store_id, depth, changes[0][0])
+        return self._change_node(
+            self._cache.load(version, label, node_hash), version, depth, changes
+        )
+
+    def _patch_node(
+        self, old: Node, old_version: int, depth: int, slot: int, changes: list[Change]
+    ) -> Node | None:
+        """Apply changes below one child by patching bytes; `old` itself where that cannot be done.
+
+        What was read unproved is proved by `fold`, after it was used to find the way down: a
+        damaged node is noticed before anything is kept.
+        """
+        found = old.find_child(slot)
+        if found is None:
+            return old
+        at, is_leaf = found
+        key_hash = changes[0][0]
+        if is_leaf:
+            middle, end = at + HASH_SIZE, at + LEAF_SIZE
+            value_hash = changes[0][1]
+            if len(changes) > 1 or value_hash is None or old.data[at:middle] != key_hash:
+                return old
+            if value_hash == old.data[middle:end]:
+                self.skipped.add(changes[0][2])
+                return None
+            self.replaced.append(changes[0][2])
+            piece = key_hash + value_hash
+            before = sha256(b"\x00" + old.data[at:end]).digest()
+            after = sha256(b"\x00" + piece).digest()
+        else:
+            middle, end = at + VERSION_SIZE, at + INNER_SIZE
+            before = old.data[middle:end]
+            version = int.from_bytes(old.data[at:middle], "big")
+            below = self._change_below(version, before, depth + 1, changes)
+            if below is None:
+                return None
+            if not below.has_made_hash():
+                old.unfold()
+                return self._replace_children(old, old_version, depth, key_hash, [(slot, below)])
+            after = below.get_hash()
+            piece = self._version_bytes + after
+        node = old.patch(at, piece, old.fold(slot, before, after))
+        self._record(node, old_version, depth, key_hash)
+        return node
+
+    def _replace_children(
+        self,
+        old: Node,
+        old_version: int | None,
+        depth: int,
+        key_hash: bytes,
+        belows: list[tuple[int, Node | Leaf | None]],
+    ) -> Node | None:
+        """Make and record the node with new children; None where there are none."""
+        if not belows:
             return None
-        node.rehash(slots)
-        self._record(node, old_version, depth, changes[0][0], slots)
+        node = old.copy()
+        for slot, below in belows:
+            self._set_child(node, slot, below)
+        node.rehash([slot for slot, _ in belows])
+        node.data = node.encode()
+        self._record(node, old_version, depth, key_hash)
         return node
 
     def _set_child(self, node: Node, slot: int, below: Node | Leaf | None) -> None:
         bit = 1 << NUM_SLOTS + slot
         node.single &= ~bit
-        if type(below) is Node:
-            if below.hashes[1] is not EMPTY_HASH and not below.single >> 1 & 1:
+        if isinstance(below, Node):
+            if below.has_made_hash():
                 node.children[slot] = self._version
-                node.hashes[NUM_SLOTS + slot] = below.hashes[1]
+                node.hashes[NUM_SLOTS + slot] = below.get_hash()
                 return
             below = below.get_only_leaf()
         if below is None:
             node.children[slot] = None
             node.hashes[NUM_SLOTS + slot] = EMPTY_HASH
             return
-        node.children[slot] = below  # type: ignore[assignment]
-        node.hashes[NUM_SLOTS + slot] = hash_leaf(*below)  # type: ignore[misc]
+        node.children[slot] = below
+        node.hashes[NUM_SLOTS + slot] = hash_leaf(*below)
         node.single |= bit
 
-    def _record(
-        self, node: Node, old_version: int | None, depth: int, key_hash: bytes, slots: list[int]
-    ) -> None:
+    def _record(self, node: Node, old_version: int | None, depth: int, key_hash: bytes) -> None:
         label = make_label(self._store_id, depth, key_hash)
         if old_version is not None:
             self.stale_nodes.append((old_version, label))
-        if node.hashes[1] is EMPTY_HASH or (depth and node.single >> 1 & 1):
+        if depth and not node.has_made_hash():
             return
-        node.data = node.encode_change(slots)
+        if len(node.data) == HEAD_SIZE:
+            return
         self.nodes.append((label, node.data))
         if depth <= CACHED_DEPTH_MAX:
             self.top_nodes[label] = node
@@ -390,6 +315,7 @@ def prove_place(
     version, node_hash, depth = root_version, root, 0
     while True:
         node = load(version, make_label(store_id, depth, key_hash), node_hash)
+        node.unfold()
         slot = get_slot(key_hash, depth)
         i = 1
         for shift in (3, 2, 1, 0):

@@ -228,3 +228,32 @@ def test_closed_views_leave_no_readers(tmp_path: Path) -> None:
                     view.prove("bank", b"a")
         finally:
             gc.enable()
+
+
+def test_invalid_damaged_node__any_byte(tmp_path: Path) -> None:
+    """Damage anywhere in the nodes is noticed, or was in nothing that the block needed."""
+    write_blocks(tmp_path, 2)
+    changes = {"bank": {b"%d" % i: b"x" for i in range(0, 997, 7)}}
+    with StateStore.open(tmp_path) as store:
+        expected = store.stage(3, changes)
+        table = store._database.tables[b"nodes"]
+        with store._database.begin() as txn:
+            nodes = list(txn.cursor(db=table))
+    chance, num_noticed = random.Random(7), 0
+    for _ in range(80):
+        key, value = chance.choice(nodes)
+        at, flip = chance.randrange(len(value)), 1 << chance.randrange(8)
+        put_node(tmp_path, key, value[:at] + bytes([value[at] ^ flip]) + value[at + 1 :])
+        with StateStore.open(tmp_path) as store:
+            try:
+                assert store.stage(3, changes) == expected
+            except StoreCorrupt:
+                num_noticed += 1
+        put_node(tmp_path, key, value)
+    assert num_noticed > 20
+
+
+def put_node(path: Path, key: bytes, value: bytes) -> None:
+    """Overwrite the bytes of a tree node."""
+    with StateStore.open(path) as store, store._database.begin(write=True) as txn:
+        txn.put(key, value, db=store._database.tables[b"nodes"])

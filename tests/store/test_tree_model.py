@@ -6,9 +6,9 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from node.store.nodes import Node
 from node.store.proofs import EMPTY_HASH, hash_inner, hash_leaf
 from node.store.state import StateStore
-from node.store.tree import Node
 
 KEYS = st.binary(max_size=3)
 VALUES = st.binary(max_size=2)
@@ -85,4 +85,15 @@ def test_patched_encoding_is_the_encoding(tmp_path: Path) -> None:
         with store._database.begin() as txn:
             nodes = [value for _, value in txn.cursor(db=tables[b"nodes"])]
         assert len(nodes) > 400
-        assert all(Node.decode(data).encode() == data for data in nodes)
+        for data in nodes:
+            node = Node(data, is_proved=False)
+            node.unfold()
+            assert node.is_proved
+            assert node.encode() == data
+            proved = Node(data, is_proved=True)
+            proved.unfold()
+            assert (proved.hashes, proved.children, proved.single) == (
+                node.hashes,
+                node.children,
+                node.single,
+            )
