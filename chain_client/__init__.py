@@ -10,6 +10,7 @@
 | `tx.py`          | `build_tx`, ...       | transaction bytes, fees, results, sequence numbers  |
 | `effects.py`     | `Call`, ...           | what an operation may ask of the outside            |
 | `transport.py`   | `GrpcTransport`, ...  | Cosmos gRPC, asyncio and blocking                   |
+| `failover.py`    | `FailoverTransport`, ... | several nodes: the next is asked when one is lost |
 | `substrate_transport.py` | `SubstrateTransport`, ... | the same over the Substrate door    |
 | `mock.py`        | `MockTransport`, ...  | answers from functions and a clock, for tests       |
 | `keys.py`        | `Key`, `Keyring`      | secp256k1 keys in files of mode 0600                |

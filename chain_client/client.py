@@ -68,7 +68,8 @@ class ChainClient:
     ) -> Self:
         """Return a client of the door at `endpoint`; the first call opens the socket.
 
-        `HOST:PORT` is a Cosmos gRPC door, `ws://HOST:PORT` a Substrate door.
+        `HOST:PORT` is a Cosmos gRPC door, `ws://HOST:PORT` a Substrate door. Several, separated by
+        commas, are doors of nodes of one chain: the next is asked when one is lost.
 
         Use it as `async with`, or `await` it and call `close` at the end.
 
@@ -76,13 +77,16 @@ class ChainClient:
             chain_id: refuse to sign for any other chain.
             retry_for_s: how long queries go on asking a node that does not answer.
         """
+        from chain_client.failover import FailoverTransport, split_endpoints
         from chain_client.substrate_transport import SubstrateTransport, is_substrate
         from chain_client.transport import GrpcTransport
 
-        if is_substrate(endpoint):
-            transport = SubstrateTransport(endpoint)
-            return cls(transport, chain_id=chain_id, retry_for_s=retry_for_s)
-        return cls(GrpcTransport(endpoint), chain_id=chain_id, retry_for_s=retry_for_s)
+        transports: list[AsyncTransport] = [
+            SubstrateTransport(one) if is_substrate(one) else GrpcTransport(one)
+            for one in split_endpoints(endpoint)
+        ]
+        transport = FailoverTransport(transports) if len(transports) > 1 else transports[0]
+        return cls(transport, chain_id=chain_id, retry_for_s=retry_for_s)
 
     def __await__(self) -> Generator[Any, None, Self]:
         return self.__aenter__().__await__()

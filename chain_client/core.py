@@ -8,8 +8,12 @@ Sending a transaction, step by step:
    hash makes that harmless.
 2. `wait` (any number at once): have the node tell when a block holds the hash. Now and then the
    same bytes are sent again, because a node that restarted has lost its mempool. If the account's
-   committed sequence has moved past ours and the hash stays unknown, another transaction took the
-   number and ours can never be included: `Superseded` asks the shell to start again.
+   committed sequence has moved past ours and a node that keeps every block since we signed does not
+   know the hash, another transaction took the number and ours can never be included: `Superseded`
+   asks the shell to start again.
+
+Nodes may change between any two calls (`failover.py`). Bytes that some node may have are therefore
+never signed again with another number before that proof, which one node gives in one answer.
 
 Every loop ends at a deadline.
 """
@@ -29,7 +33,6 @@ from chain_client.effects import Call, Now, Operation, Sleep
 from chain_client.errors import (
     ChainMismatch,
     NodeUnreachable,
-    NotFound,
     QueryFailed,
     TxRefused,
     TxTimeout,
@@ -40,12 +43,10 @@ from chain_client.watch import WAIT_S, Ask, Look, look
 
 SUBMIT_TIMEOUT_S = 30.0
 FIRST_POLL_S = 0.1
-LAST_POLL_S = 0.5
 POLL_GROWTH = 1.3
 REBROADCAST_EVERY_S = 3.0
 MAX_RESIGNS = 8  # sequence or fee corrections in one broadcast
 BETWEEN_LOOKS_S = 0.05  # should a node answer at once when asked to wait
-SUPERSEDED_POLLS = 4  # unknown hash, moved sequence: so many polls in a row are proof
 
 
 class Superseded(Exception):
@@ -59,6 +60,7 @@ class Pending:
     signed: txs.SignedTx
     address: str
     deadline: float
+    after_height: int  # no block up to this one holds it
 
 
 @dataclass
@@ -75,6 +77,7 @@ class ClientCore(ReadOperations):
     sequences: txs.SequenceTracker = field(default_factory=txs.SequenceTracker)
     _chain_id: str | None = None
     _gas_price: Decimal | None = None
+    _seen_height: int = 0
 
     def query(
         self, method: str, request: Any, response_type: Any, *, height: int = 0
@@ -103,7 +106,9 @@ class ClientCore(ReadOperations):
         delay = FIRST_POLL_S
         while True:
             try:
-                return (yield from look(ask))
+                found = yield from look(ask)
+                self._seen_height = max(self._seen_height, found.height)
+                return found
             except NodeUnreachable:
                 if (yield Now()) + delay > deadline:
                     raise
@@ -123,6 +128,7 @@ class ClientCore(ReadOperations):
         while True:
             try:
                 found = yield from look(ask, after=after, known=known, wait_s=WAIT_S)
+                self._seen_height = max(self._seen_height, found.height)
                 if found.height > after and found.digest != known:
                     return found
                 after, delay = max(after, found.height), FIRST_POLL_S
@@ -190,13 +196,7 @@ class ClientCore(ReadOperations):
         Raises:
             NotFound: the account has never received anything.
         """
-        response = yield from self.query(
-            "/cosmos.auth.v1beta1.Query/Account",
-            QueryAccountRequest(address=address),
-            QueryAccountResponse,
-        )
-        account = BaseAccount.FromString(response.account.value)
-        return txs.AccountSequence(account.account_number, account.sequence)
+        return (yield from ask_account(self, address))
 
     def broadcast(
         self,
@@ -216,6 +216,7 @@ class ClientCore(ReadOperations):
         """
         chain_id = yield from self.chain_id()
         account = yield from self._next_sequence(key.address)
+        after_height = self._seen_height
         gas_limit = gas or txs.compute_gas_limit(
             (yield from self.simulate(key, messages, account=account, memo=memo))
         )
@@ -241,7 +242,7 @@ class ClientCore(ReadOperations):
             expected = txs.parse_expected_sequence(answer.raw_log)
             if answer.code == 0 or is_there:
                 account.next_sequence = signed.sequence + 1
-                return Pending(signed, key.address, deadline)
+                return Pending(signed, key.address, deadline, after_height)
             if answer.code and answer.codespace != txs.SDK:
                 break
             if answer.code == txs.CODE_WRONG_SEQUENCE and expected is not None:
@@ -321,7 +322,7 @@ class ClientCore(ReadOperations):
             TxRefused: it failed on execution; fee and sequence number are spent.
             TxTimeout: the deadline passed.
         """
-        polls_past, last = 0, None
+        last = None
         resend_at = (yield Now()) + REBROADCAST_EVERY_S
         while True:
             last = yield from self._look_for(pending, last, resend_at)
@@ -338,23 +339,20 @@ class ClientCore(ReadOperations):
                     hint=f"look again: `descent query tx {pending.signed.tx_hash}`",
                 )
             if now >= resend_at:
-                is_past = yield from self._resend(pending)
-                polls_past = polls_past + 1 if is_past else 0
-                if polls_past >= SUPERSEDED_POLLS:
+                if (yield from self._resend(pending)):
                     self.sequences.forget(pending.address)
                     raise Superseded
-                resend_at = now + (LAST_POLL_S if is_past else REBROADCAST_EVERY_S)
+                resend_at = now + REBROADCAST_EVERY_S
 
     def _next_sequence(self, address: str) -> Operation[txs.AccountSequence]:
         known = self.sequences.get(address)
         if known is not None:
             return known
-        try:
-            account = yield from self.account(address)
-        except NotFound:
-            raise txs.refusal(
-                f"account {address} is not on the chain", codespace=txs.SDK, code=9
-            ) from None
+        found = yield from self.look(lambda reads: [ask_account(reads, address)])
+        (account,) = found.answers
+        if account is None:
+            text = f"account {address} is not on the chain"
+            raise txs.refusal(text, codespace=txs.SDK, code=9)
         return self.sequences.learn(address, account.account_number, account.next_sequence)
 
     def _send(self, signed: txs.SignedTx, deadline: float) -> Operation[tuple[Any, bool]]:
@@ -377,9 +375,9 @@ class ClientCore(ReadOperations):
             else:
                 answer = response.tx_response
                 expected = txs.parse_expected_sequence(answer.raw_log)
+                # A lower number than ours: this node lacks what came before, another may not.
                 is_there = is_uncertain and (
-                    answer.code == txs.CODE_ALREADY_IN_MEMPOOL
-                    or (expected is not None and expected > signed.sequence)
+                    answer.code == txs.CODE_ALREADY_IN_MEMPOOL or expected is not None
                 )
                 is_full = answer.codespace == txs.SDK and answer.code == txs.CODE_MEMPOOL_FULL
                 if not is_full or (yield Now()) + delay > deadline:
@@ -424,20 +422,59 @@ class ClientCore(ReadOperations):
         return result
 
     def _resend(self, pending: Pending) -> Operation[bool]:
-        """Send the same bytes again; true when the chain has committed a later sequence."""
+        """Send the same bytes again, unless that is in vain for ever: true then."""
         request = service_pb2.BroadcastTxRequest(
             tx_bytes=pending.signed.raw, mode=service_pb2.BROADCAST_MODE_SYNC
         )
         try:
-            account = yield from self.account(pending.address)
-            if account.next_sequence > pending.signed.sequence:
-                return True
+            found = yield from look(lambda reads: list_proof_questions(reads, pending))
+            account, newest, is_kept, result = found.answers
+            if account is not None and account.next_sequence > pending.signed.sequence:
+                # Blocks may be shown later than the state they lead to; then it is no proof yet.
+                is_whole = newest is not None and newest.sdk_block.header.height >= found.height
+                return bool(is_kept and is_whole and result is None)
             yield Call(
                 "/cosmos.tx.v1beta1.Service/BroadcastTx", request, service_pb2.BroadcastTxResponse
             )
         except (NodeUnreachable, QueryFailed):
             return False
         return False
+
+
+def ask_account(reads: ReadOperations, address: str) -> Operation[txs.AccountSequence]:
+    """Ask account number and committed sequence.
+
+    Raises:
+        NotFound: the account has never received anything.
+    """
+    response = yield from reads.query(
+        "/cosmos.auth.v1beta1.Query/Account",
+        QueryAccountRequest(address=address),
+        QueryAccountResponse,
+    )
+    account = BaseAccount.FromString(response.account.value)
+    return txs.AccountSequence(account.account_number, account.sequence)
+
+
+def list_proof_questions(reads: ReadOperations, pending: Pending) -> list[Operation[Any]]:
+    """List what proves that a transaction will never be included; blocks are asked first."""
+    return [
+        ask_account(reads, pending.address),
+        reads.get_block(),
+        _ask_whether_kept(reads, pending.after_height + 1),
+        reads.get_tx(pending.signed.tx_hash),
+    ]
+
+
+def _ask_whether_kept(reads: ReadOperations, height: int) -> Operation[bool]:
+    """Ask whether a node keeps the block of a height."""
+    try:
+        yield from reads.get_block(height)
+    except NodeUnreachable:
+        raise
+    except QueryFailed:
+        return False
+    return True
 
 
 def list_nothing(reads: ReadOperations) -> list[Operation[Any]]:

@@ -54,13 +54,16 @@ class SyncChainClient:
         retry_for_s: float = 15.0,
     ) -> Self:
         """Return a client of the door at `endpoint`; see `ChainClient.connect`."""
+        from chain_client.failover import SyncFailoverTransport, split_endpoints
         from chain_client.substrate_transport import SyncSubstrateTransport, is_substrate
         from chain_client.transport import SyncGrpcTransport
 
-        if is_substrate(endpoint):
-            transport = SyncSubstrateTransport(endpoint)
-            return cls(transport, chain_id=chain_id, retry_for_s=retry_for_s)
-        return cls(SyncGrpcTransport(endpoint), chain_id=chain_id, retry_for_s=retry_for_s)
+        transports: list[SyncTransport] = [
+            SyncSubstrateTransport(one) if is_substrate(one) else SyncGrpcTransport(one)
+            for one in split_endpoints(endpoint)
+        ]
+        transport = SyncFailoverTransport(transports) if len(transports) > 1 else transports[0]
+        return cls(transport, chain_id=chain_id, retry_for_s=retry_for_s)
 
     def __enter__(self) -> Self:
         return self

@@ -17,6 +17,7 @@ Errors travel up to `main`, which writes them and picks the exit code.
 import inspect
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -53,7 +54,8 @@ NodeOption = Annotated[
     str | None,
     typer.Option(
         "--node",
-        help="HOST:PORT of a node's gRPC door, or ws://HOST:PORT of its Substrate door. Default:"
+        help="HOST:PORT of a node's gRPC door, or ws://HOST:PORT of its Substrate door; several,"
+        " with commas between, where the next takes over. Default:"
         f" $DESCENT_NODE, else the devnet's, else {DEFAULT_NODE}.",
     ),
 ]
@@ -315,15 +317,22 @@ def make_context(options: dict[str, Any], *, default_home: Path | None = None) -
         raise UsageFailed(f"--client {door!r} is neither {COSMOS} nor {SUBSTRATE}")
     is_substrate = door == SUBSTRATE
     node = values.pop("node", None) or (None if is_substrate else os.environ.get("DESCENT_NODE"))
-    found = devnet.get("endpoints", {}).get("substrate" if is_substrate else "grpc")
+    found = join_endpoints(devnet.get("endpoints", {}), "substrate" if is_substrate else "grpc")
     node = node or found or (DEFAULT_SUBSTRATE_NODE if is_substrate else DEFAULT_NODE)
     chain_id = values.pop("chain_id", None) or devnet.get("chain_id")
     return Context(
         home=home,
-        node=str(node).removeprefix("grpc+http://"),
+        node=str(node).replace("grpc+http://", ""),
         chain_id=chain_id,
         devnet=devnet,
         **values,
+    )
+
+
+def join_endpoints(endpoints: dict[str, str], door: str) -> str:
+    """Join the endpoints of one kind of door, of all nodes of a devnet; empty for none."""
+    return ",".join(
+        endpoint for name, endpoint in endpoints.items() if re.fullmatch(rf"{door}(-\d+)?", name)
     )
 
 

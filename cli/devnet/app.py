@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.context import Context, command, new_group
+from cli.context import Context, command, join_endpoints, new_group
 from cli.devnet import layout, processes, watch
 from cli.output import JSON, CommandFailed, NotRunning, UsageFailed, emit, say
 
@@ -258,7 +258,8 @@ async def _look(home: Path, document: layout.DevnetFile) -> Any:
     from chain_client.client import ChainClient
     from cli.devnet.view import Viewer
 
-    async with ChainClient.connect(document.endpoints["grpc"], retry_for_s=1.0) as client:
+    nodes = join_endpoints(document.endpoints, "grpc")
+    async with ChainClient.connect(nodes, retry_for_s=1.0) as client:
         return await Viewer(client, layout.RUN_ID, home).look()
 
 

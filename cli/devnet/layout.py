@@ -51,7 +51,7 @@ class DevnetPlan:
     num_nodes: int = 1
 
     def list_nodes(self) -> list[str]:
-        """List the names of the nodes: node, node-1, node-2; participants talk to the first."""
+        """List the names of the nodes: node, node-1, node-2."""
         return ["node", *(f"node-{index}" for index in range(1, self.num_nodes))]
 
     def list_node_homes(self) -> list[Path]:
@@ -85,8 +85,13 @@ class DevnetPlan:
 
     @property
     def grpc(self) -> str:
-        """Endpoint of the Cosmos gRPC door."""
+        """Endpoint of the first node's Cosmos gRPC door."""
         return f"127.0.0.1:{self.get_port('grpc')}"
+
+    def join_grpc(self, first: int = 0) -> str:
+        """Join the Cosmos gRPC doors of all nodes, beginning with that of node `first`."""
+        order = [(first + step) % self.num_nodes for step in range(self.num_nodes)]
+        return ",".join(f"127.0.0.1:{self.get_port('grpc', index)}" for index in order)
 
 
 @dataclass(frozen=True)
@@ -104,12 +109,12 @@ def list_participants(plan: DevnetPlan) -> list[ProcessPlan]:
     processes = []
     for i in range(plan.num_validators):
         name = f"validator-{i}"
-        command = descent(plan, "validator", "run", *common, "--key", name, *data)
+        command = descent(plan, "validator", "run", *common, "--key", name, *data, node=i)
         processes.append(ProcessPlan(name, command))
     for i in range(plan.num_miners + len(plan.attackers)):
         name = f"miner-{i}"
         kind = () if i < plan.num_miners else ("--attacker", plan.attackers[i - plan.num_miners])
-        command = descent(plan, "miner", "run", *common, "--key", name, *data, *kind)
+        command = descent(plan, "miner", "run", *common, "--key", name, *data, *kind, node=i)
         processes.append(ProcessPlan(name, command))
     return processes
 
@@ -143,9 +148,9 @@ def make_owner(plan: DevnetPlan) -> ProcessPlan:
     return ProcessPlan("owner", command)
 
 
-def descent(plan: DevnetPlan, *arguments: str) -> tuple[str, ...]:
-    """Return a `descent` command line for this devnet."""
-    options = ("--home", str(plan.home), "--node", plan.grpc)
+def descent(plan: DevnetPlan, *arguments: str, node: int = 0) -> tuple[str, ...]:
+    """Return a `descent` command line for this devnet; `node` is asked first, then the others."""
+    options = ("--home", str(plan.home), "--node", plan.join_grpc(node))
     return (sys.executable, "-m", "cli.main", *arguments, *options)
 
 

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from cli.context import join_endpoints
 from cli.devnet import layout, processes
 from cli.output import CommandFailed, emit, say
 
@@ -37,7 +38,8 @@ async def watch(
     _end_on_sigterm()
     view = DevnetView(height=0)
     with _Display() as display:
-        async with ChainClient.connect(document.endpoints["grpc"], retry_for_s=2.0) as client:
+        nodes = join_endpoints(document.endpoints, "grpc")
+        async with ChainClient.connect(nodes, retry_for_s=2.0) as client:
             viewer = Viewer(client, layout.RUN_ID, home)
             while True:
                 notes = list_notes(document, view)

@@ -36,6 +36,8 @@ async def start(view: NodeView, host: str, port: int, moniker: str) -> tuple[Any
             ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
             ("grpc.max_send_message_length", MAX_RESPONSE_BYTES),
             ("grpc.so_reuseport", 0),
+            # Clients with several nodes ask every few seconds whether this one still lives.
+            ("grpc.http2.min_ping_interval_without_data_ms", 1000),
         ],
         maximum_concurrent_rpcs=MAX_CONCURRENT_CALLS,
     )

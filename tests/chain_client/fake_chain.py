@@ -44,12 +44,14 @@ class FakeChain:
         is_down: refuse every call.
         lose_answers: deliver so many broadcasts and lose their answers.
         fail_execution: refuse on execution what the mempool took.
+        first_kept: the oldest block that is not pruned.
     """
 
     def __init__(self, now: Callable[[], float], *, block_s: float = 0.5) -> None:
         self.now = now
         self.block_s = block_s
         self.height = 0
+        self.first_kept = 1
         self.min_gas_price = "0.025udsc"
         self.sequences = {ALICE.address: 0, BOB.address: 0}
         self.check_sequences = dict(self.sequences)
@@ -75,6 +77,10 @@ class FakeChain:
             "/cosmos.tx.v1beta1.Service/Simulate": self._up(self.simulate),
             "/cosmos.tx.v1beta1.Service/BroadcastTx": self._up(self.broadcast),
             "/cosmos.tx.v1beta1.Service/GetTx": self._up(self.get_tx),
+            "/cosmos.base.tendermint.v1beta1.Service/GetLatestBlock": self._up(
+                lambda _: self.build_block(tendermint_pb2.GetLatestBlockResponse(), self.height)
+            ),
+            "/cosmos.base.tendermint.v1beta1.Service/GetBlockByHeight": self._up(self.get_block),
             "/descent.node.v1.Service/Watch": self._up(self.watch),
         }
 
@@ -187,7 +193,12 @@ class FakeChain:
         response = watch_pb2.WatchResponse()
         for question in request.questions:
             answer = response.answers.add()
-            call_type = {"GetTx": service_pb2.GetTxRequest}[question.method.split("/")[-1]]
+            call_type = {
+                "Account": QueryAccountRequest,
+                "GetBlockByHeight": tendermint_pb2.GetBlockByHeightRequest,
+                "GetLatestBlock": tendermint_pb2.GetLatestBlockRequest,
+                "GetTx": service_pb2.GetTxRequest,
+            }[question.method.split("/")[-1]]
             try:
                 found = self.handlers[question.method](
                     Call(question.method, call_type.FromString(question.request), None)
@@ -195,9 +206,20 @@ class FakeChain:
                 answer.response = found.SerializeToString()
             except NotFound as error:
                 answer.status, answer.detail = "NOT_FOUND", error.message
+            except QueryFailed as error:
+                answer.status, answer.detail = error.status, error.message
         response.digest = hashlib.sha256(response.SerializeToString()).digest()
         response.height = self.height
         return response
+
+    def build_block(self, response: Any, height: int) -> Any:
+        response.sdk_block.header.height = height
+        return response
+
+    def get_block(self, request: Any) -> Any:
+        if not self.first_kept <= request.height <= self.height:
+            raise QueryFailed("no such height", status="INVALID_ARGUMENT")
+        return self.build_block(tendermint_pb2.GetBlockByHeightResponse(), request.height)
 
     def get_tx(self, request: Any) -> Any:
         if request.hash not in self.found:
