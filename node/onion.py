@@ -7,6 +7,7 @@ chain. Every `SEGMENT`-th layer is kept in memory, so a reveal costs at most `SE
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from pathlib import Path
@@ -16,6 +17,7 @@ from node.pallets.beacon.types import BEACON_TAG
 from node.runtime.addresses import encode_account
 from node.runtime.application import VoteExtender
 from node.runtime.context import Context
+from node.runtime.errors import ChainError
 from proto.descent.beacon.v1 import beacon_pb2
 
 NUM_LAYERS = 2**17
@@ -127,19 +129,13 @@ class OnionKeeper:
         """Make the function the application calls to extend a vote."""
 
         def extend(ctx: Context, txs: list[bytes]) -> bytes:
-            anchor = beacon.get_anchor(ctx, self._operator)
-            if anchor is None:
+            if not beacon.is_heard(ctx, self._operator):
                 return b""
-            current, next_anchor = anchor.current, anchor.next_anchor
-            own = encode_account(self._operator)
             if txs and txs[0][:1] == bytes((BEACON_TAG,)):
-                for reveal in beacon_pb2.BlockReveals.FromString(txs[0][1:]).reveals:
-                    if reveal.operator_addr == own:
-                        if hashlib.sha256(reveal.preimage).digest() != current:
-                            next_anchor = b""
-                        current = reveal.preimage
-                        next_anchor = next_anchor or reveal.next_anchor
-            return self.build_reveal(current, next_anchor)
+                with contextlib.suppress(ChainError), ctx.snapshot():
+                    beacon.process_inherent(ctx, txs[0][1:])
+            anchor = beacon.get_anchor(ctx, self._operator)
+            return self.build_reveal(anchor.current, anchor.next_anchor)
 
         return extend
 

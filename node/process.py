@@ -48,7 +48,6 @@ from node.operation import (
     get_config_path,
     make_node_settings,
 )
-from node.pallets.beacon.pallet import BeaconPallet
 from node.runtime.addresses import AddressError, decode_account
 from node.runtime.ante import GasPrice
 from node.runtime.application import VoteExtender
@@ -83,7 +82,7 @@ def load_extender(home: Path) -> VoteExtender | None:
         operator = decode_account(operator_path.read_text().strip())
     except (OSError, AddressError) as error:
         raise OnionError(f"{operator_path} does not name this node's operator: {error}") from error
-    return OnionKeeper(load_seed(seed_path), operator).make_extender(BeaconPallet())
+    return OnionKeeper(load_seed(seed_path), operator).make_extender(build_chain().beacon)
 
 
 async def run_node(settings: NodeSettings) -> None:

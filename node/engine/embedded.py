@@ -43,7 +43,6 @@ from node.engine.hashing import (
     hash_consensus_params,
     hash_txs,
     make_block_id,
-    make_extension_sign_bytes,
     make_time,
     make_vote_sign_bytes,
     merkle_root,
@@ -52,6 +51,7 @@ from node.engine.keys import compute_address, load_node_id, load_validator_key
 from node.engine.mempool import Mempool, MempoolLimits
 from node.engine.transition import Application, advance_state, merge_params
 from node.engine.validators import ValidatorSet
+from node.runtime.extensions import make_extension_sign_bytes
 
 logger = logging.getLogger(__name__)
 

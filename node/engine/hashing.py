@@ -171,16 +171,3 @@ def make_vote_sign_bytes(
         )
     )
     return encode_varint(len(vote)) + vote
-
-
-def make_extension_sign_bytes(chain_id: str, height: int, round_: int, extension: bytes) -> bytes:
-    """Make what a validator signs for a vote extension: a length-prefixed canonical message."""
-    message = b"".join(
-        (
-            _encode_bytes(1, extension) if extension else b"",
-            _encode_fixed(2, height),
-            _encode_fixed(3, round_),
-            _encode_bytes(4, chain_id.encode()) if chain_id else b"",
-        )
-    )
-    return encode_varint(len(message)) + message

@@ -16,6 +16,7 @@
 | `ante.py`        | `AnteHandler`    | fee, signature, sequence, limits                           |
 | `application.py` | `Application`    | ABCI 2.0 object over the store                             |
 | `proposals.py`   | `ProposalRules`  | what a block may hold                                      |
+| `extensions.py`  | `is_signed`      | vote extensions as they are signed                         |
 | `executor.py`    | `TxExecutor`     | runs transactions in snapshots that roll back whole        |
 | `signatures.py`  |                  | secp256k1 over SHA-256, low S only                         |
 | `options.py`     | `NodeOptions`    | what an operator sets without changing what is computed    |

@@ -133,10 +133,11 @@ class Application:
         is_started = bool(self.last_block.chain_id)
         self._max_gas = self._consensus.get_params(ctx).block.max_gas if is_started else -1
 
-    def _make_block(self, request: Any) -> BlockInfo:
-        """Describe the block after the last committed one."""
+    def _make_block(self, request: Any, commit: Any) -> BlockInfo:
+        """Describe the block after the last committed one, which `commit` decided."""
         app_hash = self.store.app_hash if self.store.version else b""
-        return make_block(self.last_block.chain_id, request, app_hash)
+        block = make_block(self.last_block.chain_id, request, app_hash)
+        return replace(block, votes=list_votes(commit), votes_round=commit.round)
 
     def _open_context(self, block: BlockInfo) -> Context:
         return Context(Overlay(self._get_base()), block)
@@ -207,19 +208,14 @@ class Application:
 
     def prepare_proposal(self, request: Any) -> Any:
         """Put the pseudo transactions first, then what is valid and fits."""
-        votes = request.local_last_commit.votes
-        txs = self._rules.build(
-            self._get_base(),
-            self._make_block(request),
-            request.txs,
-            [vote.vote_extension for vote in votes if vote.vote_extension],
-            (request.max_tx_bytes, self._max_gas),
-        )
+        block = self._make_block(request, request.local_last_commit)
+        limits = (request.max_tx_bytes, self._max_gas)
+        txs = self._rules.build(self._get_base(), block, request.txs, limits)
         return abci.ResponsePrepareProposal(txs=txs)
 
     def process_proposal(self, request: Any) -> Any:
         """Reject a proposal that breaks a rule of `node/runtime/proposals.py`."""
-        block = self._make_block(request)
+        block = self._make_block(request, request.proposed_last_commit)
         try:
             self._rules.judge(self._get_base(), block, request.txs, self._max_gas)
         except ProposalInvalid:
@@ -230,7 +226,7 @@ class Application:
         """Make this node's vote extension for the block being voted on."""
         if self._extend is None:
             return abci.ResponseExtendVote()
-        ctx = self._open_context(self._make_block(request))
+        ctx = self._open_context(self._make_block(request, request.proposed_last_commit))
         return abci.ResponseExtendVote(vote_extension=self._extend(ctx, list(request.txs)))
 
     def verify_vote_extension(self, request: Any) -> Any:
@@ -240,7 +236,7 @@ class Application:
         try:
             if request.vote_extension:
                 for pallet in self.runtime.inherents.values():
-                    pallet.check_extension(ctx, request.vote_extension)
+                    pallet.check_extension(ctx, request.validator_address, request.vote_extension)
         except ChainError:
             return abci.ResponseVerifyVoteExtension(status=EXTENSION_REJECT)
         return abci.ResponseVerifyVoteExtension(status=EXTENSION_ACCEPT)
@@ -253,9 +249,8 @@ class Application:
         Raises: any exception that is no refusal; the node must stop.
         """
         block = replace(
-            self._make_block(request),
+            self._make_block(request, request.decided_last_commit),
             previous_app_hash=self.store.app_hash,
-            votes=list_votes(request.decided_last_commit),
             misbehaviours=list_misbehaviours(request.misbehavior),
         )
         state = Overlay(self._get_base())
@@ -397,12 +392,18 @@ def make_block(chain_id: str, request: Any, previous_app_hash: bytes = b"") -> B
 
 
 def list_votes(commit: Any) -> tuple[CommitVote, ...]:
-    """List the votes of a `CommitInfo`; one for nothing counts as a vote."""
+    """List the votes of a `CommitInfo`, or of an `ExtendedCommitInfo`, which has extensions.
+
+    One for nothing counts as a vote.
+    """
     return tuple(
         CommitVote(
             vote.validator.address,
             vote.validator.power,
             vote.block_id_flag != validator_pb2.BLOCK_ID_FLAG_ABSENT,
+            vote.block_id_flag == validator_pb2.BLOCK_ID_FLAG_COMMIT,
+            getattr(vote, "vote_extension", b""),
+            getattr(vote, "extension_signature", b""),
         )
         for vote in commit.votes
     )

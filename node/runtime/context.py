@@ -14,11 +14,18 @@ NANOS_PER_SECOND = 1_000_000_000
 
 @dataclass(frozen=True)
 class CommitVote:
-    """Whether a member of the consensus set voted for the block before, as the engine saw it."""
+    """Whether a member of the consensus set voted for the block before, as the engine saw it.
+
+    `is_for_block` says that the vote was for the block and not for none: only such a vote has an
+    extension. `extension` and its signature are there only while a proposal is built.
+    """
 
     consensus_addr: bytes
     power: int
     has_signed: bool
+    is_for_block: bool = False
+    extension: bytes = b""
+    extension_signature: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,8 @@ class BlockInfo:
     """The block being executed. `time_ns` is block time in nanoseconds since 1970.
 
     `previous_app_hash` is the app hash of the state after `height` - 1, `block_hash` the engine's
-    hash of this block; both are empty where they are not known.
+    hash of this block; both are empty where they are not known. `votes` are those for the block
+    before, cast in round `votes_round`.
     """
 
     chain_id: str
@@ -47,6 +55,7 @@ class BlockInfo:
     misbehaviours: tuple[Misbehaviour, ...] = ()
     previous_app_hash: bytes = b""
     block_hash: bytes = b""
+    votes_round: int = 0
 
     @property
     def time_seconds(self) -> int:

@@ -175,9 +175,15 @@ class Pallet(Generic[S]):
         """List the powers this pallet gave, by ed25519 key."""
         return {}
 
-    def build_inherent(self, ctx: Context, extensions: list[bytes]) -> bytes:
-        """Build the pseudo transaction of the next block from vote extensions; empty for none."""
+    def build_inherent(self, ctx: Context) -> bytes:
+        """Build the pseudo transaction from the extensions of the block's votes; empty for none."""
         return b""
+
+    def check_no_inherent(self, ctx: Context) -> None:
+        """Check that a block may come without the pseudo transaction.
+
+        Raises: ChainError, which makes validators reject the proposal.
+        """
 
     def process_inherent(self, ctx: Context, data: bytes) -> None:
         """Run the pseudo transaction that carries `inherent_tag`, before `begin_block`.
@@ -185,8 +191,8 @@ class Pallet(Generic[S]):
         Raises: ChainError, which makes validators reject the proposal.
         """
 
-    def check_extension(self, ctx: Context, extension: bytes) -> None:
-        """Check a vote extension of another operator.
+    def check_extension(self, ctx: Context, consensus_addr: bytes, extension: bytes) -> None:
+        """Check the vote extension of the node with a consensus address.
 
         Raises: ChainError.
         """

@@ -1,6 +1,6 @@
 """What a block may hold: built so for this node's proposals, demanded of everybody else's.
 
-1. Pseudo transactions first, ascending by tag, each valid.
+1. Pseudo transactions first, ascending by tag, each valid, none missing that has to be there.
 2. Then transactions that pass every check before their messages (size, decoding, gas limit, fee,
    signatures, sequence, timeout) at the block's height and time, on the state that the ones before
    leave: so those of one signer stand in the order of their sequences, and none comes twice.
@@ -60,20 +60,19 @@ class ProposalRules:
         base: KeyValueReader,
         block: BlockInfo,
         txs: Iterable[bytes],
-        extensions: list[bytes],
         limits: tuple[int, int],
     ) -> list[bytes]:
         """Build a proposal of what fits and is valid, in the order given.
 
         Args:
-            extensions: vote extensions of the block before.
+            block: with the votes for the block before and their extensions.
             limits: bytes and gas of a block; gas -1 for none.
         """
         ctx = Context(Overlay(base), block)
         max_bytes, max_gas = limits
         chosen, size, gas = [], 0, 0
         for tag, pallet in sorted(self._runtime.inherents.items()):
-            data = pallet.build_inherent(ctx, extensions)
+            data = pallet.build_inherent(ctx)
             if data:
                 chosen.append(bytes((tag,)) + data)
                 size += len(data) + 1 + TX_FIELD_OVERHEAD_BYTES
@@ -131,6 +130,8 @@ class ProposalRules:
         ctx = Context(Overlay(base), block)
         inherents, others = split_inherents(self._runtime, list(txs))
         try:
+            for tag in sorted(self._runtime.inherents.keys() - {tx[0] for tx in inherents}):
+                self._runtime.inherents[tag].check_no_inherent(ctx)
             self._run_inherents(ctx, inherents)
         except ChainError as error:
             raise ProposalInvalid(f"a pseudo transaction is refused: {error}") from error
@@ -178,8 +179,12 @@ def split_inherents(runtime: Runtime, txs: list[bytes]) -> tuple[list[bytes], li
 
 
 def compute_digest(block: BlockInfo, txs: Iterable[bytes]) -> bytes:
-    """Compute what a judgement is remembered by: height, time and every byte."""
-    digest = hashlib.sha256(block.height.to_bytes(8, "big") + block.time_ns.to_bytes(12, "big"))
+    """Compute what a judgement is remembered by: height, time, votes and every byte."""
+    numbers = (block.height, block.time_ns, block.votes_round, len(block.votes))
+    digest = hashlib.sha256(b"".join(number.to_bytes(12, "big") for number in numbers))
+    for vote in block.votes:
+        flags = bytes((len(vote.consensus_addr), vote.has_signed, vote.is_for_block))
+        digest.update(flags + vote.consensus_addr + vote.power.to_bytes(8, "big"))
     for tx in txs:
         digest.update(len(tx).to_bytes(8, "big") + tx)
     return digest.digest()

@@ -10,18 +10,23 @@ from typing import Any
 
 import coincurve
 from coincurve.ecdsa import der_to_cdata, serialize_compact
+from cosmos.crypto.ed25519 import keys_pb2
+from cosmos.staking.v1beta1 import staking_pb2
 from cosmos.tx.signing.v1beta1 import signing_pb2
 from cosmos.tx.v1beta1 import tx_pb2
 from google.protobuf import any_pb2
 from tendermint.abci import types_pb2 as abci
+from tendermint.types import validator_pb2
 
 from node.chain import Chain, build_chain
+from node.engine.keys import ValidatorKey
 from node.onion import OnionKeeper
 from node.pallets.consensus.pallet import build_default_params
-from node.runtime.addresses import compute_account_address, encode_account
+from node.runtime.addresses import compute_account_address, encode_account, encode_operator
 from node.runtime.ante import build_key
 from node.runtime.coins import build_coin
 from node.runtime.context import BlockInfo, Context
+from node.runtime.extensions import make_extension_sign_bytes
 from node.runtime.options import NodeOptions
 from node.runtime.state import EmptyReader, Overlay
 from node.store.state import StateStore
@@ -29,7 +34,9 @@ from node.store.state import StateStore
 CHAIN_ID = "descent-test-1"
 GENESIS_SECONDS = 1_700_000_000
 DEFAULT_GAS = 200_000
-PROPOSER = b"\x01" * 20
+NODE_KEY = ValidatorKey(b"\x01" * 32)
+PROPOSER = NODE_KEY.address
+NODE_POWER = 10
 INVARIANT_BLOCKS = 10
 """Every so many blocks the invariants of all pallets are checked."""
 
@@ -94,12 +101,25 @@ def build_tx(
 
 
 def build_app_state(balances: Mapping[bytes, int], operator: Key, anchor: bytes) -> bytes:
-    """Build an app state by running the pallets on empty state."""
+    """Build an app state by running the pallets on empty state.
+
+    The operator has a node and no stake, so that supply and accounts are those of `balances`.
+    """
     chain = build_chain()
     ctx = Context(Overlay(EmptyReader()), BlockInfo(CHAIN_ID, 0, GENESIS_SECONDS * 10**9))
     for addr, amount in balances.items():
         chain.bank.mint(ctx, addr, amount)
     chain.beacon.register_anchor(ctx, operator.addr, anchor)
+    entry = staking_pb2.Validator(
+        operator_address=encode_operator(operator.addr),
+        status=staking_pb2.BOND_STATUS_BONDED,
+        tokens="0",
+        delegator_shares="0",
+    )
+    entry.consensus_pubkey.type_url = "/cosmos.crypto.ed25519.PubKey"
+    entry.consensus_pubkey.value = keys_pb2.PubKey(key=NODE_KEY.public_key).SerializeToString()
+    chain.staking.storage.operators.set(ctx, operator.addr, entry)
+    chain.staking.storage.operators_by_key.set(ctx, NODE_KEY.address, operator.addr)
     for pallet in chain.runtime.pallets.values():
         pallet.process_genesis(ctx)
     return json.dumps({"pallets": chain.runtime.export_genesis(ctx)}, sort_keys=True).encode()
@@ -184,9 +204,28 @@ class ChainDriver:
             max_tx_bytes=2**20, txs=txs, height=self.height + 1, proposer_address=PROPOSER
         )
         request.time.seconds = GENESIS_SECONDS + self.height + 1
-        if self._extension:
-            request.local_last_commit.votes.add(vote_extension=self._extension)
+        request.local_last_commit.CopyFrom(self.make_extended_commit())
         return list(self.app.prepare_proposal(request).txs)
+
+    def make_extended_commit(self) -> Any:
+        """Make the commit of the last block, with the node's vote extension."""
+        commit = abci.ExtendedCommitInfo()
+        if self._extension:
+            message = make_extension_sign_bytes(CHAIN_ID, self.height, 0, self._extension)
+            commit.votes.add(
+                validator=abci.Validator(address=NODE_KEY.address, power=NODE_POWER),
+                vote_extension=self._extension,
+                extension_signature=NODE_KEY.sign(message),
+                block_id_flag=validator_pb2.BLOCK_ID_FLAG_COMMIT,
+            )
+        return commit
+
+    def make_commit(self) -> Any:
+        """Make the commit of the last block."""
+        commit = abci.CommitInfo()
+        for vote in self.make_extended_commit().votes:
+            commit.votes.add(validator=vote.validator, block_id_flag=vote.block_id_flag)
+        return commit
 
     def make_block(self, txs: Sequence[bytes] | None = None, commit: bool = True) -> Any:
         """Make one block of the mempool, or of exactly the given transactions, valid or not."""
@@ -198,15 +237,18 @@ class ChainDriver:
             ordered = [*self.propose([]), *txs]
         height = self.height + 1
         fields = {"height": height, "txs": ordered, "proposer_address": PROPOSER}
-        process = abci.RequestProcessProposal(**fields)
-        extend = abci.RequestExtendVote(**fields)
-        finalize = abci.RequestFinalizeBlock(**fields)
+        last = self.make_commit()
+        process = abci.RequestProcessProposal(proposed_last_commit=last, **fields)
+        extend = abci.RequestExtendVote(proposed_last_commit=last, **fields)
+        finalize = abci.RequestFinalizeBlock(decided_last_commit=last, **fields)
         for request in (process, extend, finalize):
             request.time.seconds = GENESIS_SECONDS + height
         if is_proposed:
             assert self.app.process_proposal(process).status == abci.ResponseProcessProposal.ACCEPT
         extension = self.app.extend_vote(extend).vote_extension
-        verify = abci.RequestVerifyVoteExtension(height=height, vote_extension=extension)
+        verify = abci.RequestVerifyVoteExtension(
+            height=height, vote_extension=extension, validator_address=NODE_KEY.address
+        )
         assert self.app.verify_vote_extension(verify).status == 1
         response = self.app.finalize_block(finalize)
         self.app_hashes[height] = response.app_hash

@@ -18,7 +18,7 @@ from node.runtime.context import Context
 from node.runtime.state import Overlay
 from node.store.proofs import Proof
 from proto.descent.beacon.v1 import beacon_pb2
-from tests.runtime.chain_driver import CHAIN_ID, ChainDriver, Key
+from tests.runtime.chain_driver import CHAIN_ID, PROPOSER, ChainDriver, Key
 
 ALICE, BOB = Key("alice"), Key("bob")
 
@@ -162,9 +162,12 @@ def test_process_proposal_rejects_misplaced_or_wrong_inherents(
     assert response.status == abci.ResponseProcessProposal.REJECT
 
 
-def test_verify_vote_extension_rejects_a_wrong_preimage(driver: ChainDriver) -> None:
+@pytest.mark.parametrize("node", [b"", b"\x05" * 20, PROPOSER])
+def test_verify_vote_extension_rejects_a_wrong_preimage(driver: ChainDriver, node: bytes) -> None:
     reveal = beacon_pb2.Reveal(operator_addr=driver.operator.text, preimage=b"\x09" * 32)
-    request = abci.RequestVerifyVoteExtension(height=2, vote_extension=reveal.SerializeToString())
+    request = abci.RequestVerifyVoteExtension(
+        height=2, vote_extension=reveal.SerializeToString(), validator_address=node
+    )
     response = driver.app.verify_vote_extension(request)
     assert response.status == abci.ResponseVerifyVoteExtension.REJECT
 

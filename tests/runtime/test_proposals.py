@@ -32,7 +32,10 @@ def sign(driver: ChainDriver, key: Key, ahead: int, *, amount: int = 1, **option
 def judge(driver: ChainDriver, txs: Sequence[bytes]) -> int:
     """Have a fresh application on the same state judge a proposal of another node."""
     request = abci.RequestProcessProposal(
-        txs=txs, height=driver.height + 1, proposer_address=PROPOSER
+        txs=txs,
+        height=driver.height + 1,
+        proposer_address=PROPOSER,
+        proposed_last_commit=driver.make_commit(),
     )
     request.time.seconds = GENESIS_SECONDS + driver.height + 1
     driver.app._rules.forget()
@@ -66,7 +69,7 @@ def test_size_limit(driver: ChainDriver) -> None:
     request = abci.RequestPrepareProposal(txs=txs, height=driver.height + 1)
     request.time.seconds = GENESIS_SECONDS + driver.height + 1
     request.max_tx_bytes = sum(map(len, inherents)) + 10 * (len(txs[0]) + 8)
-    request.local_last_commit.votes.add(vote_extension=driver._extension)
+    request.local_last_commit.CopyFrom(driver.make_extended_commit())
     chosen = list(driver.app.prepare_proposal(request).txs)
     assert sum(map(len, chosen)) <= request.max_tx_bytes
     assert chosen[1:] == txs[: len(chosen) - 1]
@@ -93,6 +96,9 @@ def test_messages_that_fail_are_no_reason_to_reject(driver: ChainDriver) -> None
         "poor",
         "oversize",
         "spent_fee",
+        "stripped",
+        "forged",
+        "second_reveal",
     ],
 )
 def test_invalid_proposal(driver: ChainDriver, what: str) -> None:
@@ -110,6 +116,9 @@ def test_invalid_proposal(driver: ChainDriver, what: str) -> None:
         "no_reveal_first": [first, *reveal],
         "poor": [*reveal, sign(driver, ALICE, 0, fee=rich + 1)],
         "oversize": [*reveal, sign(driver, ALICE, 0, memo="x" * 2**20)],
+        "stripped": [first],
+        "forged": [reveal[0][:-1] + bytes((reveal[0][-1] ^ 1,)), first],
+        "second_reveal": [*reveal, *reveal, first],
         "spent_fee": [*reveal, sign(driver, ALICE, 0, fee=rich), sign(driver, ALICE, 1, fee=1)],
     }
     assert judge(driver, [*reveal, first, second]) == ACCEPT

@@ -31,12 +31,6 @@ class PreimageWrong(BeaconError):
     code = 4
 
 
-class RevealsUnsorted(BeaconError):
-    """reveals are not in ascending order of operator"""
-
-    code = 5
-
-
 class BeaconAlreadyDrawn(BeaconError):
     """the value of this block was drawn already"""
 
@@ -53,3 +47,33 @@ class NodeExists(BeaconError):
     """the operator's node is registered already"""
 
     code = 8
+
+
+class ExtensionsMissing(BeaconError):
+    """the votes for the block before come without their extensions"""
+
+    code = 9
+
+
+class ExtensionsMiscounted(BeaconError):
+    """there is not one extension for each vote for the block before"""
+
+    code = 10
+
+
+class ExtensionForged(BeaconError):
+    """an extension is not what the node signed"""
+
+    code = 11
+
+
+class TooMuchLeftOut(BeaconError):
+    """extensions of at most two thirds of the power are there"""
+
+    code = 12
+
+
+class RevealNotOwn(BeaconError):
+    """a node reveals for another operator than its own"""
+
+    code = 13

@@ -1,9 +1,14 @@
 """Beacon: one random 32-byte value a block, which nobody could know when the block before was made.
 
 Every operator registers the outermost value of a SHA-256 hash onion. With each vote it reveals the
-next value inwards; the proposer of the following block puts the reveals first in the block, and the
-block's value is sha256 over the previous value and all of them. An operator can withhold but not
-choose. Before an onion is used up the operator registers the next one in a reveal.
+next value inwards; the proposer of the following block puts the signed extensions of those votes
+first in the block, and the block's value is sha256 over the previous value and all reveals. An
+operator can withhold but not choose, and a vote that withholds counts as a missed one. Before an
+onion is used up the operator registers the next one in a reveal.
+
+A proposer can neither forge an extension, because each carries the node's signature, nor leave out
+those of a third of the power; what it leaves out is not held against anybody. (That of a late vote
+may be none of ours: nobody but the proposer has looked at it yet.)
 
 States of an anchor: current -> (reveal) -> current -> ... -> last value -> next anchor -> current.
 Invariants: every anchor is 32 bytes; `next_anchor` is empty or 32 bytes.
@@ -13,7 +18,6 @@ Source: DESIGN 4.6.
 from __future__ import annotations
 
 import hashlib
-from itertools import pairwise
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -22,25 +26,33 @@ from node.pallets.beacon.errors import (
     AnchorMalformed,
     AnchorUnknown,
     BeaconAlreadyDrawn,
+    ExtensionForged,
+    ExtensionsMiscounted,
+    ExtensionsMissing,
     NodeExists,
     PreimageWrong,
     RevealMalformed,
-    RevealsUnsorted,
+    RevealNotOwn,
+    TooMuchLeftOut,
 )
 from node.pallets.beacon.types import (
     BEACON_TAG,
+    EXTENSION_BYTES_MAX,
     KEPT_VALUES_BLOCKS,
     MAX_PENDING_DEPTH,
     BeaconDrawn,
+    ConsensusKeys,
     NodeListener,
     NodeRegistered,
+    RevealWithheld,
 )
-from node.runtime.addresses import AddressError, decode_account, encode_account
+from node.runtime.addresses import encode_account
 from node.runtime.codecs import ADDRESS, U64, ProtoCodec
-from node.runtime.context import Context
-from node.runtime.errors import InvariantBroken, QueryNotFound, ensure
+from node.runtime.context import CommitVote, Context
+from node.runtime.errors import ChainError, InvariantBroken, QueryNotFound, ensure
+from node.runtime.extensions import is_signed, make_extension_sign_bytes
 from node.runtime.pallet import Pallet, call, invariant, query
-from node.runtime.storage import Map, Schema
+from node.runtime.storage import KeySet, Map, Schema
 from proto.descent.beacon.v1 import beacon_pb2
 
 DOMAIN = b"descent/beacon"
@@ -52,6 +64,7 @@ class BeaconSchema(Schema):
 
     anchors: Map[bytes, Any] = Map(0x01, "anchors", ADDRESS, ProtoCodec(beacon_pb2.Anchor))
     values: Map[int, Any] = Map(0x02, "values", U64, ProtoCodec(beacon_pb2.BeaconValue))
+    withheld: KeySet[bytes] = KeySet(0x03, "withheld", ADDRESS)
 
 
 def compute_beacon(previous: bytes, height: int, reveals: list[tuple[bytes, bytes]]) -> bytes:
@@ -79,16 +92,25 @@ class BeaconPallet(Pallet[BeaconSchema]):
         AnchorMalformed,
         AnchorUnknown,
         BeaconAlreadyDrawn,
+        ExtensionForged,
+        ExtensionsMiscounted,
+        ExtensionsMissing,
         NodeExists,
         PreimageWrong,
         RevealMalformed,
-        RevealsUnsorted,
+        RevealNotOwn,
+        TooMuchLeftOut,
     )
-    events = (BeaconDrawn, NodeRegistered)
+    events = (BeaconDrawn, NodeRegistered, RevealWithheld)
 
     def __init__(self) -> None:
         super().__init__()
+        self._keys: ConsensusKeys | None = None
         self._listeners: list[NodeListener] = []
+
+    def set_keys(self, keys: ConsensusKeys) -> None:
+        """Take what tells whose key is whose; staking needs this pallet first."""
+        self._keys = keys
 
     def add_listener(self, listener: NodeListener) -> None:
         """Tell `listener` of every node that is registered."""
@@ -137,67 +159,119 @@ class BeaconPallet(Pallet[BeaconSchema]):
         entry = beacon_pb2.Anchor(operator_addr=encode_account(operator), current=anchor)
         self.storage.anchors.set(ctx, operator, entry)
 
+    def has_withheld(self, ctx: Context, consensus_addr: bytes) -> bool:
+        """Tell whether a node's vote for the block before came without its reveal."""
+        return self.storage.withheld.has(ctx, consensus_addr)
+
+    def is_heard(self, ctx: Context, operator_addr: bytes) -> bool:
+        """Tell whether a reveal of an operator's node would be taken."""
+        assert self._keys is not None
+        is_operator = self._keys.get_operator(ctx, operator_addr) is not None
+        return is_operator and self.has_node(ctx, operator_addr)
+
     # Pseudo transaction and vote extensions
 
-    def build_inherent(self, ctx: Context, extensions: list[bytes]) -> bytes:
-        """Collect the valid reveals, ascending by operator address text."""
-        reveals: dict[str, Any] = {}
-        for extension in extensions:
-            try:
-                reveal = parse_reveal(extension)
-                self._open_reveal(ctx, reveal, depth=1)
-            except (AnchorUnknown, PreimageWrong, RevealMalformed):
-                continue
-            reveals[reveal.operator_addr] = reveal
-        if not reveals:
+    def build_inherent(self, ctx: Context) -> bytes:
+        """Put the signed extensions of the votes in, but what no block takes."""
+        entries = []
+        for vote, node in self._list_voters(ctx):
+            entry = beacon_pb2.SignedExtension()
+            if node is not None and is_takeable(ctx, vote, node[1]):
+                entry.extension, entry.signature = vote.extension, vote.extension_signature
+            entries.append(entry)
+        if not any(entry.signature for entry in entries):
             return b""
-        ordered = [reveals[text] for text in sorted(reveals)]
-        data: bytes = beacon_pb2.BlockReveals(reveals=ordered).SerializeToString(deterministic=True)
+        block_reveals = beacon_pb2.BlockReveals(extensions=entries)
+        data: bytes = block_reveals.SerializeToString(deterministic=True)
         return data
 
-    def process_inherent(self, ctx: Context, data: bytes) -> None:
-        """Take the reveals of a block and draw its value.
+    def check_no_inherent(self, ctx: Context) -> None:
+        """Check that no node voted that has a reveal to give.
 
-        Raises: RevealMalformed, RevealsUnsorted, AnchorUnknown, PreimageWrong, BeaconAlreadyDrawn.
-        Emits: BeaconDrawn.
+        Raises: ExtensionsMissing.
+        """
+        is_empty = all(node is None for _, node in self._list_voters(ctx))
+        ensure(is_empty, ExtensionsMissing)
+
+    def process_inherent(self, ctx: Context, data: bytes) -> None:
+        """Take the reveals of a block, draw its value, and note who withheld.
+
+        Raises: RevealMalformed, BeaconAlreadyDrawn, ExtensionsMiscounted, ExtensionForged,
+            TooMuchLeftOut.
+        Emits: BeaconDrawn, RevealWithheld.
         """
         try:
-            block_reveals = beacon_pb2.BlockReveals.FromString(data)
+            entries = beacon_pb2.BlockReveals.FromString(data).extensions
         except DecodeError as error:
             raise RevealMalformed() from error
-        texts = [reveal.operator_addr for reveal in block_reveals.reveals]
-        ensure(all(low < high for low, high in pairwise(texts)), RevealsUnsorted)
         ensure(not self.storage.values.has(ctx, ctx.height), BeaconAlreadyDrawn)
-        opened = []
-        for reveal in block_reveals.reveals:
-            ensure(is_well_formed(reveal), RevealMalformed)
-            operator, anchor = self._open_reveal(ctx, reveal, depth=1)
-            if hash_once(reveal.preimage) != anchor.current:
-                anchor.next_anchor = b""
-            anchor.current = reveal.preimage
-            anchor.revealed_height = ctx.height
-            if reveal.next_anchor and not anchor.next_anchor:
-                anchor.next_anchor = reveal.next_anchor
-            self.storage.anchors.set(ctx, operator, anchor)
-            opened.append((operator, reveal.preimage))
-        self._draw(ctx, opened)
+        voters = self._list_voters(ctx)
+        ensure(len(entries) == len(voters), ExtensionsMiscounted)
+        covered, opened = 0, []
+        for entry, (vote, node) in zip(entries, voters, strict=True):
+            if node is None or not entry.signature:
+                ensure(entry.ByteSize() == 0, ExtensionForged)
+                covered += vote.power if node is None else 0
+                continue
+            operator, key = node
+            ensure(is_extension_signed(ctx, key, entry.extension, entry.signature), ExtensionForged)
+            covered += vote.power
+            reveal = self._take_reveal(ctx, operator, entry.extension)
+            if reveal is None:
+                self.storage.withheld.add(ctx, vote.consensus_addr)
+                ctx.emit(RevealWithheld(encode_account(operator)))
+            else:
+                opened.append((operator, reveal.preimage))
+        total = sum(vote.power for vote in ctx.block.votes)
+        ensure(3 * covered > 2 * total, TooMuchLeftOut)
+        self._draw(ctx, sorted(opened, key=lambda pair: encode_account(pair[0])))
 
-    def check_extension(self, ctx: Context, extension: bytes) -> None:
-        """Check another operator's reveal, which may be one ahead of committed state.
+    def _list_voters(self, ctx: Context) -> list[tuple[CommitVote, tuple[bytes, bytes] | None]]:
+        """List the votes for the block before, with operator and key of who has to reveal."""
+        assert self._keys is not None
+        voters = []
+        for vote in ctx.block.votes:
+            if not vote.is_for_block:
+                continue
+            node = self._keys.get_node_key(ctx, vote.consensus_addr)
+            if node is not None and not self.has_node(ctx, node[0]):
+                node = None
+            voters.append((vote, node))
+        return voters
 
-        Raises: RevealMalformed, AnchorUnknown, PreimageWrong.
-        """
-        self._open_reveal(ctx, parse_reveal(extension), depth=MAX_PENDING_DEPTH)
-
-    def _open_reveal(self, ctx: Context, reveal: Any, depth: int) -> tuple[bytes, Any]:
-        """Check a reveal against its anchor, at most `depth` hashes away.
-
-        Raises: RevealMalformed, AnchorUnknown, PreimageWrong.
-        """
+    def _take_reveal(self, ctx: Context, operator: bytes, extension: bytes) -> Any:
+        """Move an operator's onion on; returns its reveal, None where there is none."""
         try:
-            operator = decode_account(reveal.operator_addr)
-        except AddressError as error:
-            raise RevealMalformed(str(error)) from error
+            reveal = parse_reveal(extension)
+            anchor = self._open_reveal(ctx, operator, reveal, depth=1)
+        except ChainError:
+            return None
+        if hash_once(reveal.preimage) != anchor.current:
+            anchor.next_anchor = b""
+        anchor.current = reveal.preimage
+        anchor.revealed_height = ctx.height
+        if reveal.next_anchor and not anchor.next_anchor:
+            anchor.next_anchor = reveal.next_anchor
+        self.storage.anchors.set(ctx, operator, anchor)
+        return reveal
+
+    def check_extension(self, ctx: Context, consensus_addr: bytes, extension: bytes) -> None:
+        """Check another node's reveal, which may be one ahead of committed state.
+
+        Raises: RevealMalformed, RevealNotOwn, AnchorUnknown, PreimageWrong.
+        """
+        assert self._keys is not None
+        node = self._keys.get_node_key(ctx, consensus_addr)
+        if node is None:
+            raise RevealNotOwn("its key is no operator's")
+        self._open_reveal(ctx, node[0], parse_reveal(extension), depth=MAX_PENDING_DEPTH)
+
+    def _open_reveal(self, ctx: Context, operator: bytes, reveal: Any, depth: int) -> Any:
+        """Check a reveal against the operator's anchor, at most `depth` hashes away; returns that.
+
+        Raises: RevealNotOwn, AnchorUnknown, PreimageWrong.
+        """
+        ensure(reveal.operator_addr == encode_account(operator), RevealNotOwn)
         anchor = self.storage.anchors.get(ctx, operator)
         if anchor is None:
             raise AnchorUnknown(reveal.operator_addr)
@@ -205,7 +279,7 @@ class BeaconPallet(Pallet[BeaconSchema]):
         for _ in range(depth):
             value = hash_once(value)
             if value in (anchor.current, anchor.next_anchor):
-                return operator, anchor
+                return anchor
         raise PreimageWrong(reveal.operator_addr)
 
     # Hooks
@@ -213,6 +287,13 @@ class BeaconPallet(Pallet[BeaconSchema]):
     def begin_block(self, ctx: Context) -> None:
         self.process_missing_reveals(ctx)
         self.process_old_values(ctx)
+
+    def end_block(self, ctx: Context) -> None:
+        self.process_withheld(ctx)
+
+    def process_withheld(self, ctx: Context) -> None:
+        """Forget who withheld; slashing has booked it."""
+        self.storage.withheld.clear(ctx)
 
     def process_missing_reveals(self, ctx: Context) -> None:
         """Draw the value of a block that carries no reveals.
@@ -273,11 +354,28 @@ def is_well_formed(reveal: Any) -> bool:
     return len(reveal.preimage) == HASH_BYTES and len(reveal.next_anchor) in (0, HASH_BYTES)
 
 
+def is_extension_signed(ctx: Context, key: bytes, extension: bytes, signature: bytes) -> bool:
+    """Tell whether a node signed an extension of its vote for the block before."""
+    block = ctx.block
+    message = make_extension_sign_bytes(
+        block.chain_id, block.height - 1, block.votes_round, extension
+    )
+    return is_signed(key, message, signature)
+
+
+def is_takeable(ctx: Context, vote: CommitVote, key: bytes) -> bool:
+    """Tell whether a block takes the extension of a vote, as its proposer got it."""
+    if len(vote.extension) > EXTENSION_BYTES_MAX:
+        return False
+    return is_extension_signed(ctx, key, vote.extension, vote.extension_signature)
+
+
 def parse_reveal(data: bytes) -> Any:
     """Parse a vote extension.
 
     Raises: RevealMalformed.
     """
+    ensure(len(data) <= EXTENSION_BYTES_MAX, RevealMalformed)
     try:
         reveal = beacon_pb2.Reveal.FromString(data)
     except DecodeError as error:

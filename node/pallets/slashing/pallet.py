@@ -1,10 +1,11 @@
 """Slashing: operators answer for their consensus nodes with their stake.
 
 The engine says with each block who voted for the one before, and who was caught signing two blocks
-of one height. A node that misses more than it may of the last `signed_blocks_window` blocks costs
-its operator a little stake and jails it for a while; then it can unjail itself. Double signing
-costs more and tombstones the consensus key: it never decides a block again. A jailed operator has
-no weight as a scoring validator either. Faults in training are none of this pallet's business.
+of one height. A vote without the beacon's reveal is a missed one. A node that misses more than it
+may of the last `signed_blocks_window` blocks costs its operator a little stake and jails it for a
+while; then it can unjail itself. Double signing costs more and tombstones the consensus key: it
+never decides a block again. A jailed operator has no weight as a scoring validator either. Faults
+in training are none of this pallet's business.
 
 Life cycle of a key: unknown -> voting -> jailed -> unjailed -> voting, or tombstoned for ever.
 Invariants: the counter of missed blocks is the number of blocks recorded as missed.
@@ -37,6 +38,7 @@ from node.pallets.slashing.types import (
     EvidenceAge,
     OperatorSlashed,
     OperatorUnjailed,
+    RevealsRead,
     SlashingParams,
     SlashingSchema,
 )
@@ -71,6 +73,7 @@ class SlashingPallet(Pallet[SlashingSchema]):
     Args:
         staking: slashes and jails.
         consensus: how old evidence may be.
+        reveals: who voted without giving the beacon its reveal.
     """
 
     name = "slashing"
@@ -81,8 +84,11 @@ class SlashingPallet(Pallet[SlashingSchema]):
     errors = SLASHING_ERRORS
     events = (OperatorSlashed, BlockMissed, OperatorUnjailed)
 
-    def __init__(self, staking: OperatorsSlash, consensus: EvidenceAge) -> None:
+    def __init__(
+        self, staking: OperatorsSlash, consensus: EvidenceAge, reveals: RevealsRead
+    ) -> None:
         super().__init__()
+        self._reveals = reveals
         self._staking = staking
         self._consensus = consensus
 
@@ -172,7 +178,7 @@ class SlashingPallet(Pallet[SlashingSchema]):
             self.storage.signing_infos.set(ctx, addr, info)
         key = (addr, ctx.height % params.signed_blocks_window)
         was_missed = self.storage.missed_blocks.has(ctx, key)
-        if vote.has_signed:
+        if vote.has_signed and not self._reveals.has_withheld(ctx, addr):
             if was_missed:
                 self.storage.missed_blocks.remove(ctx, key)
                 info.missed_blocks_counter -= 1

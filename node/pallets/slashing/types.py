@@ -98,7 +98,7 @@ class OperatorSlashed(Event):
 
 @dataclass(frozen=True)
 class BlockMissed(Event):
-    """A node did not vote for the block before."""
+    """A node did not vote for the block before, or voted without its reveal."""
 
     abci_type: ClassVar[str] = "liveness"
     address: str
@@ -118,3 +118,9 @@ class EvidenceAge(Protocol):
     """Consensus parameters, which say how old evidence may be."""
 
     def get_params(self, ctx: Context) -> Any: ...
+
+
+class RevealsRead(Protocol):
+    """Who withholds from the beacon."""
+
+    def has_withheld(self, ctx: Context, consensus_addr: bytes) -> bool: ...

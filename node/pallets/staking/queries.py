@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from cosmos.crypto.ed25519 import keys_pb2
 from cosmos.staking.v1beta1 import query_pb2, staking_pb2
 
 from node.pallets.accounts.pallet import parse_query_addr
@@ -12,7 +13,9 @@ from node.pallets.bank.types import BalancesRead
 from node.pallets.staking.shares import compute_tokens
 from node.pallets.staking.types import BONDED_POOL, NOT_BONDED_POOL, StakingSchema
 from node.runtime.addresses import (
+    ADDRESS_BYTES,
     AddressError,
+    compute_consensus_address,
     compute_module_address,
     decode_operator,
 )
@@ -60,6 +63,17 @@ class StakingQueries(Pallet[StakingSchema]):
     def get_operator_by_key(self, ctx: Context, consensus_addr: bytes) -> bytes | None:
         """Get who registered a consensus key; the operator itself may be gone."""
         return self.storage.operators_by_key.get(ctx, consensus_addr)
+
+    def get_node_key(self, ctx: Context, consensus_addr: bytes) -> tuple[bytes, bytes] | None:
+        """Get operator and ed25519 key of a consensus address; None once the operator is gone."""
+        if len(consensus_addr) != ADDRESS_BYTES:
+            return None
+        operator_addr = self.get_operator_by_key(ctx, consensus_addr)
+        operator = None if operator_addr is None else self.get_operator(ctx, operator_addr)
+        if operator_addr is None or operator is None:
+            return None
+        key: bytes = keys_pb2.PubKey.FromString(operator.consensus_pubkey.value).key
+        return (operator_addr, key) if compute_consensus_address(key) == consensus_addr else None
 
     def iterate_operators(self, ctx: Context) -> Iterator[tuple[bytes, Any]]:
         """Iterate every operator by address."""

@@ -27,7 +27,7 @@ from node.runtime.substrate.signatures import SIGNATURE_BYTES
 EXTRINSIC_TAG = 0x58  # "X"
 SIGNED_VERSION, UNSIGNED_VERSION = 0x84, 0x04
 SPEC_NAME = "descent"
-SPEC_VERSION = 1
+SPEC_VERSION = 2
 """Raised with every change of the metadata; clients keep metadata by it."""
 TRANSACTION_VERSION = 1
 """Raised when extrinsics signed for the last version must not be valid any more."""

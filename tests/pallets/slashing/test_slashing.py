@@ -38,6 +38,19 @@ WINDOW = 20
 SERVICE = "/cosmos.slashing.v1beta1.Query"
 
 
+class Reveals:
+    """The nodes that withhold their reveals, by consensus address."""
+
+    def __init__(self) -> None:
+        self.withheld: set[bytes] = set()
+
+    def has_withheld(self, ctx: Any, consensus_addr: bytes) -> bool:
+        return consensus_addr in self.withheld
+
+
+REVEALS = Reveals()
+
+
 def make_consensus_addr(name: str) -> bytes:
     return compute_consensus_address(hashlib.sha256(name.encode()).digest())
 
@@ -45,7 +58,7 @@ def make_consensus_addr(name: str) -> bytes:
 def build_pallets() -> list[Pallet[Any]]:
     accounts, bank, staking = build_staking()
     consensus = ConsensusPallet()
-    slashing = SlashingPallet(staking, consensus)
+    slashing = SlashingPallet(staking, consensus, REVEALS)
     staking.add_listener(slashing)
     return [consensus, accounts, bank, staking, slashing]
 
@@ -131,6 +144,23 @@ def test_downtime(chain: Harness) -> None:
     chain.next_block()
     assert len(chain.runtime.list_consensus_set(chain.ctx())) == 2
     chain.assert_genesis_round_trips(*build_pallets())
+
+
+def test_withheld_reveals_are_downtime(chain: Harness) -> None:
+    """A node that votes and never reveals is slashed and jailed as one that is away."""
+    vote(chain, WINDOW)
+    REVEALS.withheld = {make_consensus_addr("val")}
+    try:
+        events = vote(chain, WINDOW // 2)
+        assert get_info(chain, "val").missed_blocks_counter == WINDOW // 2
+        assert not any(isinstance(event, OperatorSlashed) for event in events)
+        events = vote(chain, 1)
+    finally:
+        REVEALS.withheld = set()
+    slashed = [event for event in events if isinstance(event, OperatorSlashed)]
+    assert [(e.reason, e.burned_coins) for e in slashed] == [("missing_signature", "2000000udsc")]
+    assert get_stake(chain, "val") == 0
+    assert get_info(chain, "other").missed_blocks_counter == 0
 
 
 def test_downtime__not_before_a_whole_window(chain: Harness) -> None:

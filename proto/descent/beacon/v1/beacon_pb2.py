@@ -27,7 +27,7 @@ from cosmos_proto import cosmos_pb2 as cosmos__proto_dot_cosmos__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x64\x65scent/beacon/v1/beacon.proto\x12\x11\x64\x65scent.beacon.v1\x1a\x17\x63osmos/msg/v1/msg.proto\x1a\x19\x63osmos_proto/cosmos.proto\x1a\x1cgoogle/api/annotations.proto\"x\n\x06\x41nchor\x12/\n\roperator_addr\x18\x01 \x01(\tB\x18\xd2\xb4-\x14\x63osmos.AddressString\x12\x0f\n\x07\x63urrent\x18\x02 \x01(\x0c\x12\x13\n\x0bnext_anchor\x18\x03 \x01(\x0c\x12\x17\n\x0frevealed_height\x18\x04 \x01(\x04\"`\n\x06Reveal\x12/\n\roperator_addr\x18\x01 \x01(\tB\x18\xd2\xb4-\x14\x63osmos.AddressString\x12\x10\n\x08preimage\x18\x02 \x01(\x0c\x12\x13\n\x0bnext_anchor\x18\x03 \x01(\x0c\":\n\x0c\x42lockReveals\x12*\n\x07reveals\x18\x01 \x03(\x0b\x32\x19.descent.beacon.v1.Reveal\"A\n\x0b\x42\x65\x61\x63onValue\x12\x0e\n\x06height\x18\x01 \x01(\x04\x12\r\n\x05value\x18\x02 \x01(\x0c\x12\x13\n\x0bnum_reveals\x18\x03 \x01(\r\"j\n\x0cGenesisState\x12*\n\x07\x61nchors\x18\x01 \x03(\x0b\x32\x19.descent.beacon.v1.Anchor\x12.\n\x06values\x18\x02 \x03(\x0b\x32\x1e.descent.beacon.v1.BeaconValue\"f\n\x0fMsgRegisterNode\x12/\n\roperator_addr\x18\x01 \x01(\tB\x18\xd2\xb4-\x14\x63osmos.AddressString\x12\x0e\n\x06\x61nchor\x18\x02 \x01(\x0c:\x12\x82\xe7\xb0*\roperator_addr\"\x19\n\x17MsgRegisterNodeResponse\"$\n\x12QueryBeaconRequest\x12\x0e\n\x06height\x18\x01 \x01(\x04\"E\n\x13QueryBeaconResponse\x12.\n\x06\x62\x65\x61\x63on\x18\x01 \x01(\x0b\x32\x1e.descent.beacon.v1.BeaconValue\"\x15\n\x13QueryAnchorsRequest\"B\n\x14QueryAnchorsResponse\x12*\n\x07\x61nchors\x18\x01 \x03(\x0b\x32\x19.descent.beacon.v1.Anchor2l\n\x03Msg\x12^\n\x0cRegisterNode\x12\".descent.beacon.v1.MsgRegisterNode\x1a*.descent.beacon.v1.MsgRegisterNodeResponse\x1a\x05\x80\xe7\xb0*\x01\x32\xab\x02\n\x05Query\x12\xa1\x01\n\x06\x42\x65\x61\x63on\x12%.descent.beacon.v1.QueryBeaconRequest\x1a&.descent.beacon.v1.QueryBeaconResponse\"H\x82\xd3\xe4\x93\x02\x42\x12#/descent/beacon/v1/beacons/{height}Z\x1b\x12\x19/descent/beacon/v1/beacon\x12~\n\x07\x41nchors\x12&.descent.beacon.v1.QueryAnchorsRequest\x1a\'.descent.beacon.v1.QueryAnchorsResponse\"\"\x82\xd3\xe4\x93\x02\x1c\x12\x1a/descent/beacon/v1/anchorsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x64\x65scent/beacon/v1/beacon.proto\x12\x11\x64\x65scent.beacon.v1\x1a\x17\x63osmos/msg/v1/msg.proto\x1a\x19\x63osmos_proto/cosmos.proto\x1a\x1cgoogle/api/annotations.proto\"x\n\x06\x41nchor\x12/\n\roperator_addr\x18\x01 \x01(\tB\x18\xd2\xb4-\x14\x63osmos.AddressString\x12\x0f\n\x07\x63urrent\x18\x02 \x01(\x0c\x12\x13\n\x0bnext_anchor\x18\x03 \x01(\x0c\x12\x17\n\x0frevealed_height\x18\x04 \x01(\x04\"`\n\x06Reveal\x12/\n\roperator_addr\x18\x01 \x01(\tB\x18\xd2\xb4-\x14\x63osmos.AddressString\x12\x10\n\x08preimage\x18\x02 \x01(\x0c\x12\x13\n\x0bnext_anchor\x18\x03 \x01(\x0c\"7\n\x0fSignedExtension\x12\x11\n\textension\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"L\n\x0c\x42lockReveals\x12\x36\n\nextensions\x18\x02 \x03(\x0b\x32\".descent.beacon.v1.SignedExtensionJ\x04\x08\x01\x10\x02\"A\n\x0b\x42\x65\x61\x63onValue\x12\x0e\n\x06height\x18\x01 \x01(\x04\x12\r\n\x05value\x18\x02 \x01(\x0c\x12\x13\n\x0bnum_reveals\x18\x03 \x01(\r\"j\n\x0cGenesisState\x12*\n\x07\x61nchors\x18\x01 \x03(\x0b\x32\x19.descent.beacon.v1.Anchor\x12.\n\x06values\x18\x02 \x03(\x0b\x32\x1e.descent.beacon.v1.BeaconValue\"f\n\x0fMsgRegisterNode\x12/\n\roperator_addr\x18\x01 \x01(\tB\x18\xd2\xb4-\x14\x63osmos.AddressString\x12\x0e\n\x06\x61nchor\x18\x02 \x01(\x0c:\x12\x82\xe7\xb0*\roperator_addr\"\x19\n\x17MsgRegisterNodeResponse\"$\n\x12QueryBeaconRequest\x12\x0e\n\x06height\x18\x01 \x01(\x04\"E\n\x13QueryBeaconResponse\x12.\n\x06\x62\x65\x61\x63on\x18\x01 \x01(\x0b\x32\x1e.descent.beacon.v1.BeaconValue\"\x15\n\x13QueryAnchorsRequest\"B\n\x14QueryAnchorsResponse\x12*\n\x07\x61nchors\x18\x01 \x03(\x0b\x32\x19.descent.beacon.v1.Anchor2l\n\x03Msg\x12^\n\x0cRegisterNode\x12\".descent.beacon.v1.MsgRegisterNode\x1a*.descent.beacon.v1.MsgRegisterNodeResponse\x1a\x05\x80\xe7\xb0*\x01\x32\xab\x02\n\x05Query\x12\xa1\x01\n\x06\x42\x65\x61\x63on\x12%.descent.beacon.v1.QueryBeaconRequest\x1a&.descent.beacon.v1.QueryBeaconResponse\"H\x82\xd3\xe4\x93\x02\x42\x12#/descent/beacon/v1/beacons/{height}Z\x1b\x12\x19/descent/beacon/v1/beacon\x12~\n\x07\x41nchors\x12&.descent.beacon.v1.QueryAnchorsRequest\x1a\'.descent.beacon.v1.QueryAnchorsResponse\"\"\x82\xd3\xe4\x93\x02\x1c\x12\x1a/descent/beacon/v1/anchorsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -52,26 +52,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ANCHOR']._serialized_end=255
   _globals['_REVEAL']._serialized_start=257
   _globals['_REVEAL']._serialized_end=353
-  _globals['_BLOCKREVEALS']._serialized_start=355
-  _globals['_BLOCKREVEALS']._serialized_end=413
-  _globals['_BEACONVALUE']._serialized_start=415
-  _globals['_BEACONVALUE']._serialized_end=480
-  _globals['_GENESISSTATE']._serialized_start=482
-  _globals['_GENESISSTATE']._serialized_end=588
-  _globals['_MSGREGISTERNODE']._serialized_start=590
-  _globals['_MSGREGISTERNODE']._serialized_end=692
-  _globals['_MSGREGISTERNODERESPONSE']._serialized_start=694
-  _globals['_MSGREGISTERNODERESPONSE']._serialized_end=719
-  _globals['_QUERYBEACONREQUEST']._serialized_start=721
-  _globals['_QUERYBEACONREQUEST']._serialized_end=757
-  _globals['_QUERYBEACONRESPONSE']._serialized_start=759
-  _globals['_QUERYBEACONRESPONSE']._serialized_end=828
-  _globals['_QUERYANCHORSREQUEST']._serialized_start=830
-  _globals['_QUERYANCHORSREQUEST']._serialized_end=851
-  _globals['_QUERYANCHORSRESPONSE']._serialized_start=853
-  _globals['_QUERYANCHORSRESPONSE']._serialized_end=919
-  _globals['_MSG']._serialized_start=921
-  _globals['_MSG']._serialized_end=1029
-  _globals['_QUERY']._serialized_start=1032
-  _globals['_QUERY']._serialized_end=1331
+  _globals['_SIGNEDEXTENSION']._serialized_start=355
+  _globals['_SIGNEDEXTENSION']._serialized_end=410
+  _globals['_BLOCKREVEALS']._serialized_start=412
+  _globals['_BLOCKREVEALS']._serialized_end=488
+  _globals['_BEACONVALUE']._serialized_start=490
+  _globals['_BEACONVALUE']._serialized_end=555
+  _globals['_GENESISSTATE']._serialized_start=557
+  _globals['_GENESISSTATE']._serialized_end=663
+  _globals['_MSGREGISTERNODE']._serialized_start=665
+  _globals['_MSGREGISTERNODE']._serialized_end=767
+  _globals['_MSGREGISTERNODERESPONSE']._serialized_start=769
+  _globals['_MSGREGISTERNODERESPONSE']._serialized_end=794
+  _globals['_QUERYBEACONREQUEST']._serialized_start=796
+  _globals['_QUERYBEACONREQUEST']._serialized_end=832
+  _globals['_QUERYBEACONRESPONSE']._serialized_start=834
+  _globals['_QUERYBEACONRESPONSE']._serialized_end=903
+  _globals['_QUERYANCHORSREQUEST']._serialized_start=905
+  _globals['_QUERYANCHORSREQUEST']._serialized_end=926
+  _globals['_QUERYANCHORSRESPONSE']._serialized_start=928
+  _globals['_QUERYANCHORSRESPONSE']._serialized_end=994
+  _globals['_MSG']._serialized_start=996
+  _globals['_MSG']._serialized_end=1104
+  _globals['_QUERY']._serialized_start=1107
+  _globals['_QUERY']._serialized_end=1406
 # @@protoc_insertion_point(module_scope)

@@ -30,11 +30,19 @@ class Reveal(_message.Message):
     next_anchor: bytes
     def __init__(self, operator_addr: _Optional[str] = ..., preimage: _Optional[bytes] = ..., next_anchor: _Optional[bytes] = ...) -> None: ...
 
+class SignedExtension(_message.Message):
+    __slots__ = ("extension", "signature")
+    EXTENSION_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    extension: bytes
+    signature: bytes
+    def __init__(self, extension: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
+
 class BlockReveals(_message.Message):
-    __slots__ = ("reveals",)
-    REVEALS_FIELD_NUMBER: _ClassVar[int]
-    reveals: _containers.RepeatedCompositeFieldContainer[Reveal]
-    def __init__(self, reveals: _Optional[_Iterable[_Union[Reveal, _Mapping]]] = ...) -> None: ...
+    __slots__ = ("extensions",)
+    EXTENSIONS_FIELD_NUMBER: _ClassVar[int]
+    extensions: _containers.RepeatedCompositeFieldContainer[SignedExtension]
+    def __init__(self, extensions: _Optional[_Iterable[_Union[SignedExtension, _Mapping]]] = ...) -> None: ...
 
 class BeaconValue(_message.Message):
     __slots__ = ("height", "value", "num_reveals")
