@@ -26,6 +26,7 @@ from node.pallets.beacon.types import BEACON_TAG, EXTENSION_BYTES_MAX, RevealWit
 from node.runtime.context import CommitVote, Context
 from node.runtime.errors import ChainError
 from node.runtime.extensions import make_extension_sign_bytes
+from node.runtime.state import Overlay
 from proto.descent.beacon.v1 import beacon_pb2
 from tests.pallets.harness import Harness, build_base_pallets, make_addr, make_text_addr
 
@@ -175,7 +176,7 @@ def test_extension_looks_past_the_reveal_in_its_own_block(chain: Harness) -> Non
 
 def fork(ctx: Context) -> Context:
     """The same block on a copy of its state."""
-    return Context(ctx.state.begin(), ctx.block)
+    return Context(Overlay(ctx.state), ctx.block)
 
 
 def count_reveals(chain: Harness) -> int:
