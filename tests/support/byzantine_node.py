@@ -1,12 +1,14 @@
 """A node that lies: `python -m tests.support.byzantine_node ...` takes the flags of `node.process`.
 
-`DESCENT_TEST_LIE` says how. `proposals`: what it proposes breaks a rule, another one at each
-height, and it accepts its own. `app-hash`: it tells its CometBFT a wrong app hash. `nil`: it
-rejects every proposal, so that it votes otherwise than an honest node with the same key.
+`DESCENT_TEST_LIE` says how. `proposals`: what it proposes breaks a rule, another one each time, and
+it accepts its own. `app-hash`: it tells its CometBFT a wrong app hash. `nil`: it rejects every
+proposal, so that it votes otherwise than an honest node with the same key. `withhold`: it votes
+and does not reveal.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from typing import Any
@@ -23,16 +25,25 @@ GARBAGE = b"\x0a\x07garbage"
 OVERSIZE = b"\x0a" + bytes(2**20 + 1)
 
 
-def break_rule(height: int, txs: list[bytes]) -> list[bytes]:
+TIMES = itertools.count()
+
+
+def break_rule(txs: list[bytes]) -> list[bytes]:
     """Break one rule of proposals."""
-    kind = height % 4
-    if kind == 0:
-        return [*txs, GARBAGE]
-    if kind == 1:
-        return [*txs, OVERSIZE]
-    if kind == 2:
-        return [*txs, *txs]
-    return [b"\x01" + GARBAGE]
+    kinds = (
+        txs[1:],  # without the others' reveals
+        [flip(txs[0]), *txs[1:]],  # with a reveal that nobody signed
+        [*txs, GARBAGE],
+        [*txs, *txs],
+        [*txs, OVERSIZE],
+        [b"\x01" + GARBAGE],
+    )
+    return kinds[next(TIMES) % len(kinds)]
+
+
+def flip(data: bytes) -> bytes:
+    """Change the last byte, which is of a signature."""
+    return data[:-1] + bytes((data[-1] ^ 1,))
 
 
 class LyingApplication:
@@ -45,7 +56,7 @@ class LyingApplication:
     def prepare_proposal(application: Application, request: Any) -> Any:
         """Propose what breaks a rule."""
         honest = LyingApplication.prepare(application, request)
-        txs = break_rule(request.height, list(honest.txs))
+        txs = break_rule(list(honest.txs)) if request.height > 1 else honest.txs
         return abci.ResponsePrepareProposal(txs=txs)
 
     @staticmethod
@@ -57,6 +68,11 @@ class LyingApplication:
     def reject_proposal(application: Application, request: Any) -> Any:
         """Reject anything."""
         return abci.ResponseProcessProposal(status=abci.ResponseProcessProposal.REJECT)
+
+    @staticmethod
+    def extend_vote(application: Application, request: Any) -> Any:
+        """Say nothing."""
+        return abci.ResponseExtendVote()
 
     @staticmethod
     def finalize_block(application: Application, request: Any) -> Any:
@@ -75,6 +91,8 @@ def install(lie: str) -> None:
         Application.finalize_block = LyingApplication.finalize_block  # type: ignore
     elif lie == "nil":
         Application.process_proposal = LyingApplication.reject_proposal  # type: ignore
+    elif lie == "withhold":
+        Application.extend_vote = LyingApplication.extend_vote  # type: ignore
     else:
         raise SystemExit(f"unknown lie {lie!r}")
 

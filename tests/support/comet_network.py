@@ -56,12 +56,14 @@ def find_port_offset(num_nodes: int) -> int:
 class CometNetwork:
     """`num_nodes` validators of equal power under `folder`; a context manager that kills them."""
 
-    def __init__(self, folder: Path, num_nodes: int = 1) -> None:
+    def __init__(
+        self, folder: Path, num_nodes: int = 1, params: dict[str, dict[str, Any]] | None = None
+    ) -> None:
         self.homes = [folder / f"node-{index}" for index in range(num_nodes)]
         self.offset = find_port_offset(num_nodes + 1)  # and one that is added
         self.processes: dict[int, subprocess.Popen[bytes]] = {}
         seeds = [bytes((index + 1,)) * 32 for index in range(num_nodes)]
-        init_devnet_homes(self.homes, time_ns=time.time_ns(), onion_seeds=seeds)
+        init_devnet_homes(self.homes, time_ns=time.time_ns(), onion_seeds=seeds, params=params)
         self._ids = [load_node_id(home / "config" / "node_key.json") for home in self.homes]
 
     def __enter__(self) -> CometNetwork:

@@ -90,7 +90,7 @@ def test_two_of_four_decide_nothing(network: CometNetwork) -> None:
 def test_invalid_proposals_are_never_decided(
     network: CometNetwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Garbage, too large, a pseudo transaction twice, a wrong one: rejected; others propose."""
+    """Reveals left out or forged, garbage, all twice, too large: rejected; others propose."""
     assert network.stop(LIAR) == 0
     monkeypatch.setenv("DESCENT_TEST_LIE", "proposals")
     first = network.get_height() + 1
