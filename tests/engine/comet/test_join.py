@@ -52,7 +52,8 @@ def test_join(tmp_path: Path) -> None:
         network.wait_for_height(network.get_height() + 3, 1)
 
         def count_reveals() -> int:
-            results = network.call("block_results")
+            # The newest block is stored a moment before its results are.
+            results = network.call("block_results", height=str(network.get_height() - 1))
             found = [e for e in results["finalize_block_events"] if e["type"] == "beacon_drawn"]
             return int({a["key"]: a["value"] for a in found[0]["attributes"]}["num_reveals"])
 
