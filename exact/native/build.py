@@ -3,7 +3,8 @@
 Every path is one object made from path.c with its own instruction-set flags, so the library runs
 on any processor of its architecture and chooses at load. What is built lies in `_build` beside the
 sources, or in the user's cache when that folder cannot be written, under a name made of the
-sources, the flags and the compiler, so nothing stale is ever loaded.
+sources, the flags and the compiler, so nothing stale is ever loaded. A wheel brings the library in
+`_shipped`, under a name made of the sources and the machine.
 """
 
 import functools
@@ -43,7 +44,16 @@ X86_PATHS: dict[str, tuple[str, ...]] = {
     "avx2_vnni": (*_AVX2, "-DPATH_VNNI", "-mavxvnni"),
     "avx2": _AVX2,
 }
+# gcc, clang and zig call architectures differently, but single features alike.
+ARM_PATHS: dict[str, tuple[str, ...]] = {
+    "arm_i8mm": ("-DPATH_NEON", "-DPATH_SDOT", "-DPATH_I8MM", "-mcpu=generic+dotprod+i8mm"),
+    "arm_sdot": ("-DPATH_NEON", "-DPATH_SDOT", "-mcpu=generic+dotprod"),
+    "neon": ("-DPATH_NEON",),
+}
 PLAIN = ("library.c", "pool.c")
+SHIPPED = FOLDER / "_shipped"
+# The oldest glibc that a library compiled by zig needs; wheels promise it in their names.
+GLIBC = "2.17"
 COMPILE_SECONDS = 300
 LAST_LINES = 12
 
@@ -59,7 +69,7 @@ def find_compiler() -> tuple[str, ...]:
         The command's first words.
 
     Raises:
-        BuildFailed: there is none.
+        BuildFailed: there is none; the message says what to install.
     """
     chosen = os.environ.get("CC")
     if chosen:
@@ -71,18 +81,37 @@ def find_compiler() -> tuple[str, ...]:
         if shutil.which(name):
             return (name,)
     if importlib.util.find_spec("ziglang"):
-        return (sys.executable, "-m", "ziglang", "cc")
+        return get_zig_words(get_machine())
     raise BuildFailed(
         "no C compiler (cc, gcc, clang or the ziglang wheel): install one, or `pip install ziglang`"
     )
 
 
+def get_machine() -> str:
+    """Return this machine's architecture as compilers call it."""
+    name = platform.machine().lower()
+    return {"amd64": "x86_64", "arm64": "aarch64"}.get(name, name)
+
+
+def get_zig_words(machine: str) -> tuple[str, ...]:
+    """Return zig's clang for any processor of an architecture.
+
+    Without a target zig compiles for the processor it runs on, and the path that serves every
+    machine would not.
+    """
+    is_linux = platform.system() == "Linux"
+    target = ("-target", f"{machine}-linux-gnu.{GLIBC}") if is_linux else ("-mcpu=baseline",)
+    words = (sys.executable, "-m", "ziglang", "cc", *target)
+    return (*words, "-fno-sanitize=all", "-g0")
+
+
 def ensure_built(level: str = DEFAULT_LEVEL, compiler: Sequence[str] | None = None) -> Path:
-    """Compile the library unless it is there.
+    """Compile the library unless it is there, or was shipped.
 
     Args:
         level: optimisation flag; every level gives the same bits.
-        compiler: a command's first words; found when not given.
+        compiler: a command's first words; found when not given. Neither it nor $CC given, what a
+            wheel has shipped serves.
 
     Returns:
         The shared library's path.
@@ -90,6 +119,9 @@ def ensure_built(level: str = DEFAULT_LEVEL, compiler: Sequence[str] | None = No
     Raises:
         BuildFailed: no compiler, or it failed.
     """
+    shipped = SHIPPED / get_shipped_name(get_machine())
+    if compiler is None and "CC" not in os.environ and level == DEFAULT_LEVEL and shipped.exists():
+        return shipped
     words = tuple(compiler or find_compiler())
     name = f"libdescent_exact-{_compute_key(words, level)}.so"
     for folder in _list_folders():
@@ -97,34 +129,41 @@ def ensure_built(level: str = DEFAULT_LEVEL, compiler: Sequence[str] | None = No
             return folder / name
     folder = _choose_folder()
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        built = _compile(words, level, Path(scratch))
+        built = compile_library(words, level, Path(scratch))
         os.replace(built, folder / name)
     return folder / name
 
 
-def list_paths() -> dict[str, tuple[str, ...]]:
-    """List object name -> flags of path.c on this architecture."""
-    is_x86 = platform.machine().lower() in ("x86_64", "amd64")
-    return {**(X86_PATHS if is_x86 else {}), "portable": ()}
+def list_paths(machine: str) -> dict[str, tuple[str, ...]]:
+    """List object name -> flags of path.c on an architecture."""
+    paths = {"x86_64": X86_PATHS}
+    if platform.system() == "Linux":
+        paths["aarch64"] = ARM_PATHS
+    return {**paths.get(machine, {}), "portable": ()}
+
+
+def get_shipped_name(machine: str) -> str:
+    """Return what a library of these sources is called in a wheel."""
+    return f"libdescent_exact-{_hash_sources().hexdigest()[:16]}-{machine}.so"
 
 
 @functools.cache
 def _compute_key(compiler: tuple[str, ...], level: str) -> str:
-    digest = hashlib.sha256()
-    for name in SOURCES:
-        digest.update(name.encode() + b"\0" + (FOLDER / name).read_bytes())
-    flags = [
-        compiler,
-        FLAGS,
-        level,
-        sorted(list_paths().items()),
-        platform.machine(),
-        platform.system(),
-    ]
+    digest = _hash_sources()
+    machine = get_machine()
+    paths = sorted(list_paths(machine).items())
+    flags = [compiler, FLAGS, level, paths, machine, platform.system()]
     digest.update(repr(flags).encode())
     version = _run([*compiler, "--version"])
     digest.update(version.encode())
     return digest.hexdigest()[:16]
+
+
+def _hash_sources() -> "hashlib._Hash":
+    digest = hashlib.sha256()
+    for name in SOURCES:
+        digest.update(name.encode() + b"\0" + (FOLDER / name).read_bytes())
+    return digest
 
 
 def _list_folders() -> list[Path]:
@@ -143,11 +182,33 @@ def _choose_folder() -> Path:
     raise BuildFailed("no folder to build in can be written: set XDG_CACHE_HOME")
 
 
-def _compile(compiler: tuple[str, ...], level: str, scratch: Path) -> Path:
+def compile_library(
+    compiler: Sequence[str],
+    level: str,
+    scratch: Path,
+    machine: str | None = None,
+    extra: Sequence[str] = (),
+) -> Path:
+    """Compile all objects at once and link them.
+
+    Args:
+        compiler: a command's first words.
+        level: optimisation flag.
+        scratch: an empty folder.
+        machine: what the compiler compiles for; this one when not given.
+        extra: further flags of compiling and linking.
+
+    Returns:
+        The shared library in `scratch`.
+
+    Raises:
+        BuildFailed: the compiler failed; the message has its last lines.
+    """
+    compiler = [*compiler, *extra]
     common = [*compiler, level, *FLAGS, "-c"]
     jobs = [
         [*common, f"-DPATH_NAME=run_{name}", *flags, str(FOLDER / "path.c"), "-o", f"{name}.o"]
-        for name, flags in list_paths().items()
+        for name, flags in list_paths(machine or get_machine()).items()
     ]
     jobs += [[*common, str(FOLDER / name), "-o", f"{name}.o"] for name in PLAIN]
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:

@@ -124,6 +124,29 @@ INLINE void add_block(const struct operands *o, int num_words, const int np, con
                      sums + i * TILE_COLUMNS + j * PANEL);
 }
 
+#elif defined(PATH_NEON)
+
+#include "neon.h"
+
+INLINE void add_block(const struct operands *o, int num_words, const int np, const int is_int8,
+                      float *sums) {
+    int is_fused = num_words <= (is_int8 ? MAX_FUSED_LENGTH / 4 : MAX_FUSED_LENGTH / 2);
+    for (int j = 0; j < np; j++) {
+        const int32_t *b = o->b + j * o->panel_words;
+        const float *scale_b = o->scale_b + j * o->panel_scales;
+        float *to = sums + j * PANEL;
+#if defined(PATH_I8MM)
+        if (is_int8) {
+            add_pairs(o->a, o->scale_a, b, scale_b, num_words, is_fused, to);
+            continue;
+        }
+#endif
+        for (int i = 0; i < TILE_ROWS; i += HALF_ROWS)
+            add_half(o->a + i, o->scale_a + i, b, scale_b, num_words, is_int8, is_fused,
+                     to + i * TILE_COLUMNS);
+    }
+}
+
 #else
 
 INLINE void add_block(const struct operands *o, int num_words, const int np, const int is_int8,

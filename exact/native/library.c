@@ -28,6 +28,20 @@ static int has_avx2_vnni(void) {
     __asm__("cpuid" : "=a"(eax), "=b"(ebx), "=c"(ecx), "=d"(edx) : "a"(7), "c"(1));
     return (eax >> 4) & 1;
 }
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#define HAS_ARM_PATHS
+/* As the kernel's interface numbers them; older headers lack the names. */
+#define HAS_ASIMDDP (1ul << 20) /* of AT_HWCAP: SDOT */
+#define HAS_I8MM (1ul << 13)    /* of AT_HWCAP2: SMMLA */
+void run_arm_i8mm(struct context *, const struct op *, void **);
+void run_arm_sdot(struct context *, const struct op *, void **);
+void run_neon(struct context *, const struct op *, void **);
+static int has_arm_sdot(void) { return (getauxval(AT_HWCAP) & HAS_ASIMDDP) != 0; }
+static int has_arm_i8mm(void) {
+    return has_arm_sdot() && (getauxval(AT_HWCAP2) & HAS_I8MM) != 0;
+}
+static int has_neon(void) { return 1; }
 #endif
 void run_portable(struct context *, const struct op *, void **);
 static int has_portable(void) { return 1; }
@@ -43,6 +57,10 @@ static const struct path {
     {"avx512", has_avx512, run_avx512},
     {"avx-vnni", has_avx2_vnni, run_avx2_vnni},
     {"avx2", has_avx2, run_avx2},
+#elif defined(HAS_ARM_PATHS)
+    {"arm-i8mm", has_arm_i8mm, run_arm_i8mm},
+    {"arm-sdot", has_arm_sdot, run_arm_sdot},
+    {"neon", has_neon, run_neon},
 #endif
     {"portable", has_portable, run_portable},
 };

@@ -5,9 +5,10 @@
  * that do not exist are zeros. Both operands of a product look the same, so every transposition is
  * a case of packing, and there is one micro-kernel.
  *
- * Where both operands fit 8 bits and the path has an 8-bit dot product, a word is four int8: the
- * left operand as unsigned bytes q + 128, the right one as signed bytes with, for each block and
- * row, the correction -128 * sum(q) that the sum starts from.
+ * Where both operands fit 8 bits and the path has an 8-bit dot product, a word is four int8. The
+ * product of x86 takes the left operand unsigned: it is stored as q + 128, and the right one has,
+ * for each block and row, the correction -128 * sum(q) that the sum starts from. ARM's products
+ * are of signed bytes: offset and corrections are 0.
  */
 #ifndef DESCENT_PACK_H
 #define DESCENT_PACK_H
@@ -25,8 +26,13 @@ enum kind { INT16, INT8_LEFT, INT8_RIGHT };
 
 #if defined(PATH_AVX512) && defined(PATH_VNNI)
 #define HAS_INT8 1
+#define LEFT_OFFSET 128
+#elif defined(PATH_SDOT)
+#define HAS_INT8 1
+#define LEFT_OFFSET 0
 #else
 #define HAS_INT8 0
+#define LEFT_OFFSET 0
 #endif
 
 struct format {
@@ -125,6 +131,8 @@ INLINE void store_int16(int16_t *p, vi q) {
 #elif defined(PATH_AVX2)
     __m128i low = _mm256_castsi256_si128((__m256i)q);
     _mm_storeu_si128((__m128i *)p, _mm_packs_epi32(low, _mm256_extracti128_si256((__m256i)q, 1)));
+#elif defined(PATH_NEON)
+    vst1_s16(p, vmovn_s32((int32x4_t)q));
 #else
     for (int i = 0; i < VW; i++) p[i] = (int16_t)q[i];
 #endif
@@ -133,6 +141,10 @@ INLINE void store_int16(int16_t *p, vi q) {
 INLINE void store_int8(int8_t *p, vi q) {
 #if defined(PATH_AVX512)
     _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8((__m512i)q));
+#elif defined(PATH_NEON)
+    int16x4_t narrow = vmovn_s32((int32x4_t)q);
+    int32_t four = vget_lane_s32((int32x2_t)vmovn_s16(vcombine_s16(narrow, narrow)), 0);
+    memcpy(p, &four, 4);
 #else
     for (int i = 0; i < VW; i++) p[i] = (int8_t)q[i];
 #endif
@@ -157,6 +169,18 @@ INLINE void transpose_eight(const int32_t *rows, int64_t stride, int32_t *words)
         __m256i high = _mm256_permute2x128_si256(t[i], t[i + 4], 0x31);
         _mm256_storeu_si256((__m256i *)(words + i * PANEL), low);
         _mm256_storeu_si256((__m256i *)(words + (i + 4) * PANEL), high);
+    }
+}
+#endif
+
+#if defined(PATH_NEON)
+INLINE void transpose_four(const int32_t *rows, int64_t stride, int32_t *words) {
+    int32x4x2_t upper = vtrnq_s32(vld1q_s32(rows), vld1q_s32(rows + stride));
+    int32x4x2_t lower = vtrnq_s32(vld1q_s32(rows + 2 * stride), vld1q_s32(rows + 3 * stride));
+    for (int i = 0; i < 2; i++) {
+        int64x2_t a = (int64x2_t)upper.val[i], b = (int64x2_t)lower.val[i];
+        vst1q_s32(words + i * PANEL, (int32x4_t)vzip1q_s64(a, b));
+        vst1q_s32(words + (i + 2) * PANEL, (int32x4_t)vzip2q_s64(a, b));
     }
 }
 #endif
@@ -190,6 +214,10 @@ INLINE void transpose_words(const int32_t *rows, int64_t stride, int32_t *words)
     for (int p = 0; p < 16; p += 8)
         for (int r = 0; r < 16; r += 8)
             transpose_eight(rows + r * stride + p, stride, words + p * PANEL + r);
+#elif defined(PATH_NEON)
+    for (int p = 0; p < 16; p += 4)
+        for (int r = 0; r < 16; r += 4)
+            transpose_four(rows + r * stride + p, stride, words + p * PANEL + r);
 #else
     for (int p = 0; p < 16; p++)
         for (int r = 0; r < 16; r++) words[p * 16 + r] = rows[r * stride + p];
@@ -234,7 +262,7 @@ INLINE void pack_rows_with(const float *x, int64_t stride, int num_rows, int len
                 vf value = {0};
                 if (rest > 0) value = load_source(x + r * stride + start + k, rest, relu_square);
                 vi q = quantise(value, factor, limit);
-                if (kind == INT8_LEFT) q += 128;
+                if (kind == INT8_LEFT) q += LEFT_OFFSET;
                 if (kind == INT8_RIGHT) sum += q;
                 if (kind == INT16) store_int16((int16_t *)(rows[r] + k * width), q);
                 else store_int8((int8_t *)(rows[r] + k * width), q);
@@ -246,7 +274,7 @@ INLINE void pack_rows_with(const float *x, int64_t stride, int num_rows, int len
                             place->words + (start / per_word + p) * 16);
     }
     if (kind == INT8_RIGHT)
-        for (int r = 0; r < PANEL; r++) place->corrections[r] = -128 * sums[r];
+        for (int r = 0; r < PANEL; r++) place->corrections[r] = -LEFT_OFFSET * sums[r];
 }
 
 /* One panel and block of an operand whose rows are contiguous. */
@@ -279,12 +307,12 @@ INLINE void pack_columns_with(const float *x, int64_t stride, int num_rows, int 
                     q = quantise(load_source(x + (k + i) * stride + v * VW, left, relu_square),
                                  factor, limit);
                 if (kind == INT8_RIGHT) sum += q;
-                if (kind == INT8_LEFT) q += 128;
+                if (kind == INT8_LEFT) q += LEFT_OFFSET;
                 word |= (q & (int32_t)((1u << bits) - 1)) << (i * bits);
             }
             vstore_int(place->words + k / per_word * 16 + v * VW, word);
         }
-        if (kind == INT8_RIGHT) vstore_int(place->corrections + v * VW, sum * -128);
+        if (kind == INT8_RIGHT) vstore_int(place->corrections + v * VW, sum * -LEFT_OFFSET);
     }
 }
 

@@ -1,4 +1,4 @@
-/* Vectors of VW floats: AVX-512, AVX2, or any machine by GNU vector extensions.
+/* Vectors of VW floats: AVX-512, AVX2, NEON, or any machine by GNU vector extensions.
  *
  * Only single IEEE operations: nothing here contracts, reassociates or approximates, so a lane's
  * value does not depend on the width. `+ - * /` on these types are the compiler's own; the build
@@ -17,6 +17,9 @@
 #elif defined(PATH_AVX2)
 #include <immintrin.h>
 #define VW 8
+#elif defined(PATH_NEON)
+#include <arm_neon.h>
+#define VW 4
 #else
 #if defined(__SSE2__)
 #include <immintrin.h>
@@ -68,6 +71,8 @@ INLINE vf vmax(vf a, vf b) {
     return (vf)_mm512_max_ps((__m512)a, (__m512)b);
 #elif defined(PATH_AVX2)
     return (vf)_mm256_max_ps((__m256)a, (__m256)b);
+#elif defined(PATH_NEON) /* its fmax and fmin pass NaN on */
+    return (vf)vbslq_f32((uint32x4_t)(a > b), (float32x4_t)a, (float32x4_t)b);
 #else
     vi is_a = a > b;
     return (vf)((is_a & (vi)a) | (~is_a & (vi)b));
@@ -81,6 +86,8 @@ INLINE vf vmin(vf a, vf b) {
     return (vf)_mm512_min_ps((__m512)a, (__m512)b);
 #elif defined(PATH_AVX2)
     return (vf)_mm256_min_ps((__m256)a, (__m256)b);
+#elif defined(PATH_NEON)
+    return (vf)vbslq_f32((uint32x4_t)(a < b), (float32x4_t)a, (float32x4_t)b);
 #else
     vi is_a = a < b;
     return (vf)((is_a & (vi)a) | (~is_a & (vi)b));
@@ -92,6 +99,8 @@ INLINE vi vmax_int(vi a, vi b) {
     return (vi)_mm512_max_epi32((__m512i)a, (__m512i)b);
 #elif defined(PATH_AVX2)
     return (vi)_mm256_max_epi32((__m256i)a, (__m256i)b);
+#elif defined(PATH_NEON)
+    return (vi)vmaxq_s32((int32x4_t)a, (int32x4_t)b);
 #else
     vi is_a = a > b;
     return (is_a & a) | (~is_a & b);
@@ -103,6 +112,8 @@ INLINE vf vsqrt(vf x) {
     return (vf)_mm512_sqrt_ps((__m512)x);
 #elif defined(PATH_AVX2)
     return (vf)_mm256_sqrt_ps((__m256)x);
+#elif defined(PATH_NEON)
+    return (vf)vsqrtq_f32((float32x4_t)x);
 #elif defined(__SSE2__)
     return (vf)_mm_sqrt_ps((__m128)x);
 #else
@@ -118,6 +129,8 @@ INLINE vi vround_int(vf x) {
     return (vi)_mm512_cvtps_epi32((__m512)x);
 #elif defined(PATH_AVX2)
     return (vi)_mm256_cvtps_epi32((__m256)x);
+#elif defined(PATH_NEON)
+    return (vi)vcvtnq_s32_f32((float32x4_t)x);
 #else
     return (vi)(x + ROUND_MAGIC) - ROUND_MAGIC_BITS;
 #endif
@@ -130,6 +143,8 @@ INLINE vf vpower(vi exponent) { return (vf)((exponent + 127) << 23); }
 INLINE int32_t vmax_across_int(vi x) {
 #if defined(PATH_AVX512)
     return _mm512_reduce_max_epi32((__m512i)x);
+#elif defined(PATH_NEON)
+    return vmaxvq_s32((int32x4_t)x);
 #else
     int32_t largest = x[0];
     for (int i = 1; i < VW; i++) largest = x[i] > largest ? x[i] : largest;
@@ -140,6 +155,8 @@ INLINE int32_t vmax_across_int(vi x) {
 INLINE float vmax_across(vf x) {
 #if defined(PATH_AVX512)
     return _mm512_reduce_max_ps((__m512)x);
+#elif defined(PATH_NEON)
+    return vmaxvq_f32((float32x4_t)x);
 #else
     float largest = x[0];
     for (int i = 1; i < VW; i++) largest = x[i] > largest ? x[i] : largest;
@@ -152,6 +169,8 @@ INLINE int64_t vsum_across(vi x) {
     __m512i low = _mm512_cvtepi32_epi64(_mm512_castsi512_si256((__m512i)x));
     __m512i high = _mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64((__m512i)x, 1));
     return _mm512_reduce_add_epi64(_mm512_add_epi64(low, high));
+#elif defined(PATH_NEON)
+    return vaddlvq_s32((int32x4_t)x);
 #else
     int64_t sum = 0;
     for (int i = 0; i < VW; i++) sum += x[i];

@@ -49,14 +49,17 @@ def test_missing_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_zig_compiles_where_nothing_else_does(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build.shutil, "which", lambda name: None)
     monkeypatch.setattr(build.importlib.util, "find_spec", lambda name: object())
-    assert build.find_compiler() == (sys.executable, "-m", "ziglang", "cc")
+    words = build.find_compiler()
+    assert words[:4] == (sys.executable, "-m", "ziglang", "cc")
+    # For every processor, not for this one.
+    assert words[4:6] == ("-target", f"{build.get_machine()}-linux-gnu.2.17")
 
 
 def test_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "list_paths", lambda: {"portable": ()})
-    monkeypatch.setattr(build, "_compile", lambda *_: _make_file(tmp_path / "new"))
+    monkeypatch.setattr(build, "list_paths", lambda _: {"portable": ()})
+    monkeypatch.setattr(build, "compile_library", lambda *_: _make_file(tmp_path / "new"))
     first = build.ensure_built(compiler=("cc",))
-    monkeypatch.setattr(build, "_compile", lambda *_: pytest.fail("compiled twice"))
+    monkeypatch.setattr(build, "compile_library", lambda *_: pytest.fail("compiled twice"))
     assert build.ensure_built(compiler=("cc",)) == first
     assert first.parent == tmp_path / "built"
 
