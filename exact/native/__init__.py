@@ -13,6 +13,7 @@ plan.py       a list planned once: memory, addresses, one call a step
 vec.h         vectors of 16, 8 or 4 lanes
 pack.h        quantise and lay out operands
 gemm.h        products: one micro-kernel a path
+neon.h        the micro-kernels of ARM
 elementwise.h elementwise operations, norms, embedding, clip, AdamW
 softmax.h     exp2, softmax, cross-entropy
 attention.h   heads, rotation, causal attention
