@@ -10,9 +10,10 @@ import shutil
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
 from typing import Any, TypeVar
 
-from chain_client.amounts import format_dsc
+from chain_client.amounts import DISPLAY_DENOM, format_dsc
 from chain_client.errors import ChainClientError, NodeUnreachable
 
 EXIT_DONE = 0
@@ -183,6 +184,8 @@ def _to_cell(value: Any, name: str) -> str:
         return found[0](value) if found else str(value)
     if isinstance(value, bytes):
         return value.hex()
+    if isinstance(value, str) and name.endswith("_udsc"):
+        return _format_decimal(value)
     if isinstance(value, Mapping):
         return ", ".join(f"{_title(key)} {_to_cell(item, key)}" for key, item in value.items())
     if isinstance(value, Sequence) and not isinstance(value, str):
@@ -192,6 +195,15 @@ def _to_cell(value: Any, name: str) -> str:
 
 def _format_time(unix_ms: int) -> str:
     return datetime.fromtimestamp(unix_ms / 1000, UTC).isoformat(timespec="milliseconds")
+
+
+def _format_decimal(udsc: str) -> str:
+    """Write an amount with decimals of a udsc: `12.5` becomes `0.0000125 DSC`."""
+    try:
+        shifted = Decimal(udsc).scaleb(-6)
+    except InvalidOperation:
+        return udsc
+    return f"{shifted:f} {DISPLAY_DENOM}"
 
 
 # what a table makes of whole numbers whose name ends so

@@ -32,8 +32,12 @@ PACKAGES: dict[str, tuple[str, str]] = {
 SCALED_TEXT = {("staking", "min_commission_rate"), ("distribution", "community_tax")}
 DECIMALS = 18
 OTHER_MODULES = (
+    "cosmos.auth.v1beta1.auth_pb2",
     "cosmos.authz.v1beta1.authz_pb2",
     "cosmos.bank.v1beta1.authz_pb2",
+    "cosmos.crypto.ed25519.keys_pb2",
+    "cosmos.crypto.secp256k1.keys_pb2",
+    "cosmos.evidence.v1beta1.evidence_pb2",
     "cosmos.feegrant.v1beta1.feegrant_pb2",
     "cosmos.upgrade.v1beta1.tx_pb2",
     "proto.descent.authz.v1.authz_pb2",

@@ -10,6 +10,7 @@ from cli.grant import list_grants
 from cli.params import format_fraction
 from cli.query_gov import app as gov_app
 from cli.query_gov import show_params
+from cli.query_routes import add_routes
 from cli.query_stake import distribution_app, mint_app, slashing_app
 
 app = new_group("Ask the chain: balances, staking, rewards, proposals, transactions, blocks.")
@@ -21,6 +22,15 @@ app.add_typer(distribution_app, name="distribution")
 app.add_typer(slashing_app, name="slashing")
 app.add_typer(gov_app, name="gov")
 app.add_typer(mint_app, name="mint")
+GROUPS = {
+    "bank": bank_app,
+    "staking": staking_app,
+    "distribution": distribution_app,
+    "slashing": slashing_app,
+    "gov": gov_app,
+    "mint": mint_app,
+}
+add_routes(app, GROUPS)
 
 WhoArgument = Annotated[
     str, typer.Argument(metavar="NAME|ADDRESS", help="A key of the home, or an address.")

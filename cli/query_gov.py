@@ -101,20 +101,6 @@ async def deposits(context: Context, number: ProposalArgument) -> Any:
     ]
 
 
-@command(app, "upgrade", needs=CHAIN)
-async def upgrade(context: Context) -> Any:
-    """Show the planned upgrade; nothing planned is an empty name."""
-    from cosmos.upgrade.v1beta1 import query_pb2
-
-    async with context.client() as client:
-        found = await client.query(
-            "/cosmos.upgrade.v1beta1.Query/CurrentPlan",
-            query_pb2.QueryCurrentPlanRequest(),
-            query_pb2.QueryCurrentPlanResponse,
-        )
-    return {"name": found.plan.name, "height": found.plan.height, "info": found.plan.info}
-
-
 async def show_params(context: Context, pallet: str) -> dict[str, Any]:
     """Return the parameters of one pallet, or of all by name."""
     async with context.client() as client:

@@ -48,10 +48,13 @@ class Typed:
         self.home = home
         self.capsys = capsys
 
-    def __call__(self, *arguments: str, code: int = 0) -> Any:
+    def __call__(self, *arguments: str, code: int | None = 0) -> Any:
+        """Run; `code` None takes either outcome, an error as {"error": ...}."""
         full = [*arguments, "--home", str(self.home), "--output", "json"]
         found = run(full)
         out, err = self.capsys.readouterr()
+        if code is None:
+            return json.loads(err if found else out)
         assert found == code, err
         return json.loads(err)["error"] if code else json.loads(out)
 

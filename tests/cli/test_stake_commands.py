@@ -114,7 +114,7 @@ def test_upgrade_is_proposed(typed: Typed) -> None:
     made = typed("tx", "gov", "propose", "owner", "--title", "v2", *plan)
     shown = typed("query", "gov", "proposal", str(made["proposal"]))
     assert shown["messages"][0]["plan"]["name"] == "v2"
-    assert typed("query", "gov", "upgrade")["name"] == ""
+    assert typed("query", "upgrade", "plan")["plan"] is None
     typed("tx", "gov", "cancel", "owner", str(made["proposal"]))
     typed("query", "gov", "proposal", str(made["proposal"]), code=1)
 
