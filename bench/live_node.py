@@ -26,7 +26,7 @@ from chain_client.errors import ChainClientError
 from chain_client.keys import Key
 from chain_client.sync_client import SyncChainClient
 from genesis.devnet import get_account, init_devnet_home
-from node.doors.supervisor import get_listen, list_doors
+from node.doors.supervisor import get_listen
 from node.runtime.coins import build_coin
 
 START_SECONDS = 180.0
@@ -101,8 +101,8 @@ def start_node(
             *("--port-offset", str(port_offset), "--block-interval-ms", str(block_interval_ms)),
         ]
         process = subprocess.Popen(command, stdout=sys.stderr, stderr=sys.stderr)
-        addresses = [f"127.0.0.1:{door.port}" for door in list_doors(get_listen(port_offset))]
-        node = LiveNode(process, *addresses, home)
+        at = {name: f"{host}:{port}" for name, (host, port) in get_listen(port_offset).items()}
+        node = LiveNode(process, at["grpc"], at["rpc"], at["substrate"], home)
         try:
             with connect(node) as client:
                 client.wait_height(2)
