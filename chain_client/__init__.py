@@ -21,6 +21,7 @@
 | `address.py`     | `encode_address`, ... | bech32 addresses                                    |
 | `amounts.py`     | `parse_amount`, ...   | `5DSC` and `5000000udsc`                            |
 | `durable.py`     | `sync_path`           | files that outlive a power cut                      |
+| `state_proofs.py` | `verify_read_proof`, ... | what a node says of its state, against a block |
 | `errors.py`      | `ChainClientError`    | the tree of refusals                                |
 | `blob/`          | `BlobStore`, ...      | payloads and states between participants            |
 

@@ -10,6 +10,7 @@ ChainClientError              codespace, code, message, hint
 |   |-- TxRefused             by simulation, by the mempool or on execution
 |   `-- TxTimeout             not in a block before the deadline; it may still get in
 |-- InvalidInput              an address, an amount or a message that cannot be right
+|-- ProofInvalid              what a node says of its state does not follow from the block
 `-- KeyringError              path
     |-- KeyNotFound
     |-- KeyExists
@@ -125,6 +126,12 @@ class InvalidInput(ChainClientError):
     """An address, amount or message that cannot be right."""
 
     default_code = 9
+
+
+class ProofInvalid(ChainClientError):
+    """A proof does not show what it should."""
+
+    default_code = 10
 
 
 class KeyringError(ChainClientError):

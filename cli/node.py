@@ -29,7 +29,8 @@ def init(
         ),
     ] = None,
     operator: Annotated[
-        str | None, typer.Option(help="Account of the operator, for a node that decides blocks.")
+        str | None,
+        typer.Option(help="Key or account of the operator, for a node that decides blocks."),
     ] = None,
 ) -> Any:
     """Make the folder of a node: keys, onion seed, genesis; --home is the folder."""
@@ -40,7 +41,7 @@ def init(
     from node.runtime.addresses import AddressError, decode_account
 
     try:
-        addr = None if operator is None else decode_account(operator)
+        addr = None if operator is None else decode_account(context.address(operator))
         check_document(load_document(path))
         made = init_node_home(context.home, path, addr)
     except (GenesisError, HomeExists, AddressError) as error:

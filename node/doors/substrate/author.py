@@ -31,6 +31,7 @@ from node.engine.errors import EngineUnreachable, TxRefused
 from node.runtime import errors
 from node.runtime.errors import TxDecodeFailed
 from node.runtime.substrate.accounts import ACCOUNT
+from node.runtime.substrate.calls import CallTable
 from node.runtime.substrate.extrinsic import (
     UNSIGNED_VERSION,
     Extrinsic,
@@ -82,6 +83,26 @@ def explain_refusal(code: int, log: str) -> SubstrateError:
     return InvalidTx(REASONS.get(code, f"Custom error: {code} ({log})"))
 
 
+def decode_submitted(encoded: bytes, table: CallTable) -> Extrinsic:
+    """Decode an extrinsic as clients send it.
+
+    Raises: InvalidFormat, Unverified, UnknownValidity.
+    """
+    reader = Reader(encoded)
+    try:
+        length = decode_compact(reader)
+    except ScaleError as error:
+        raise InvalidFormat(str(error)) from None
+    if length != reader.left:
+        raise InvalidFormat(f"{length} bytes announced, {reader.left} there")
+    if encoded[reader.offset : reader.offset + 1] == bytes((UNSIGNED_VERSION,)):
+        raise UnknownValidity(UNSIGNED)
+    try:
+        return decode_extrinsic(wrap_extrinsic(encoded), table)
+    except TxDecodeFailed as error:
+        raise Unverified(str(error)) from None
+
+
 class AuthorMethods:
     """The methods that hand extrinsics to the engine."""
 
@@ -110,28 +131,9 @@ class AuthorMethods:
 
     # Submitting
 
-    def decode(self, encoded: bytes) -> Extrinsic:
-        """Decode an extrinsic as clients send it.
-
-        Raises: InvalidFormat, Unverified, UnknownValidity.
-        """
-        reader = Reader(encoded)
-        try:
-            length = decode_compact(reader)
-        except ScaleError as error:
-            raise InvalidFormat(str(error)) from None
-        if length != reader.left:
-            raise InvalidFormat(f"{length} bytes announced, {reader.left} there")
-        if encoded[reader.offset : reader.offset + 1] == bytes((UNSIGNED_VERSION,)):
-            raise UnknownValidity(UNSIGNED)
-        try:
-            return decode_extrinsic(wrap_extrinsic(encoded), self._table)
-        except TxDecodeFailed as error:
-            raise Unverified(str(error)) from None
-
     async def _broadcast(self, text: Any) -> bytes:
         encoded = parse_hex(text, "extrinsic")
-        decoded = self.decode(encoded)
+        decoded = decode_submitted(encoded, self._table)
         raw = decoded.raw
         try:
             checked = await self.blocks.view.engine.broadcast_tx(raw)
@@ -174,7 +176,7 @@ class AuthorMethods:
         """Submit an extrinsic and tell when it is in a block, which is final at once."""
         start = self.blocks.get_height()
         raw = await self._broadcast(extrinsic)
-        tx_hash = self.decode(raw[1:]).tx_hash
+        tx_hash = decode_submitted(raw[1:], self._table).tx_hash
         is_over = False
 
         def update(height: int) -> list[Any] | None:
@@ -235,14 +237,14 @@ class AuthorMethods:
 
     def _call_query_info(self, reader: Reader, height: int) -> bytes:
         encoded = reader.take(reader.left - 4)
-        decoded = self.decode(encoded)
+        decoded = decode_submitted(encoded, self._table)
         weight = {"ref_time": decoded.gas_limit, "proof_size": 0}
         info = {"weight": weight, "class": "Normal", "partial_fee": decoded.fee_udsc}
         return RUNTIME_DISPATCH_INFO.encode(info)
 
     async def query_info(self, session: Session | None, extrinsic: Any, at: Any = None) -> Any:
         """Answer the most an extrinsic pays without its tip."""
-        decoded = self.decode(parse_hex(extrinsic, "extrinsic"))
+        decoded = decode_submitted(parse_hex(extrinsic, "extrinsic"), self._table)
         weight = {"ref_time": decoded.gas_limit, "proof_size": 0}
         return {"weight": weight, "class": "normal", "partialFee": str(decoded.fee_udsc)}
 
@@ -250,7 +252,7 @@ class AuthorMethods:
         self, session: Session | None, extrinsic: Any, at: Any = None
     ) -> Any:
         """Answer the most an extrinsic pays, in parts."""
-        decoded = self.decode(parse_hex(extrinsic, "extrinsic"))
+        decoded = decode_submitted(parse_hex(extrinsic, "extrinsic"), self._table)
         fee = compute_fee(decoded.gas_limit)
         parts = {"baseFee": hex(0), "lenFee": hex(0), "adjustedWeightFee": hex(fee)}
         return {"inclusionFee": parts}

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from node.runtime.errors import TxDecodeFailed
-from node.runtime.substrate.calls import CallTable, decode_multi_address
+from node.runtime.substrate.accounts import ACCOUNT
+from node.runtime.substrate.calls import ADDRESS_ID, CallTable
 from node.runtime.substrate.headers import hash_blake2
 from node.runtime.substrate.scale import Reader, ScaleError, decode_compact, encode_compact
 from node.runtime.substrate.signatures import SIGNATURE_BYTES
@@ -159,7 +160,12 @@ def _decode(raw: bytes, table: CallTable) -> Extrinsic:
     version = reader.take(1)[0]
     if version != SIGNED_VERSION:
         raise ScaleError(f"version byte {version:#04x}, only signed version 4 is taken")
-    signer = decode_multi_address(reader)
+    form = reader.take(1)[0]
+    if (
+        form != ADDRESS_ID
+    ):  # one spelling of a signer: nobody else can give a transaction a new hash
+        raise ScaleError(f"signer of form {form}, only an account id is taken")
+    signer = ACCOUNT.decode(reader)
     kind = reader.take(1)[0]
     if kind not in SIGNATURE_BYTES:
         raise ScaleError(f"signature of unknown kind {kind}")

@@ -22,10 +22,14 @@ from node.runtime.substrate.headers import hash_blake2
 ED25519, SR25519, ECDSA = range(3)
 SIGNATURE_BYTES = {ED25519: 64, SR25519: 64, ECDSA: 65}
 KIND_NAMES = {ED25519: "Ed25519", SR25519: "Sr25519", ECDSA: "Ecdsa"}
+HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
+"""Of secp256k1. Of s and -s, which sign the same, only the lower is taken."""
 
 
 def recover_key(signature: bytes, message: bytes) -> bytes | None:
     """Recover the compressed secp256k1 key (33 bytes) that signed; None if there is none."""
+    if int.from_bytes(signature[32:64], "big") > HALF_ORDER:
+        return None
     try:
         digest = hash_blake2(message)
         key = coincurve.PublicKey.from_signature_and_message(signature, digest, hasher=None)

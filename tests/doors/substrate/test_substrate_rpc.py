@@ -9,9 +9,10 @@ import pytest
 from substrateinterface import Keypair, SubstrateInterface
 from websockets.sync.client import connect
 
-from node.chain import build_chain
+from chain_client.errors import ProofInvalid
+from chain_client.state_proofs import describe_balance, verify_read_proof
 from node.doors.substrate.subscriptions import MAX_SUBSCRIPTIONS
-from node.store.proofs import Proof, ProofError
+from node.runtime.addresses import encode_account
 from tests.support.devnet_node import DevnetNode
 
 
@@ -113,13 +114,15 @@ def test_read_proof(devnet_node: DevnetNode, alice: Keypair) -> None:
         balance = chain.query("Bank", "Balances", account, block_hash=head).value
         made = chain.create_storage_key("System", "Account", [alice.ss58_address]).to_hex()
     answer = ask(devnet_node, "state_getReadProof", [key], head)["result"]
-    root = bytes.fromhex(ask(devnet_node, "chain_getHeader", head)["result"]["stateRoot"][2:])
-    raw_key = build_chain().bank.storage.balances.encode_key((alice.public_key, "udsc"))
-    assert answer["at"] == head
-    proof = Proof.decode(bytes.fromhex(answer["proof"][0][2:]))
-    proof.verify(root, "bank", raw_key, str(balance).encode())
-    with pytest.raises(ProofError):
-        proof.verify(root, "bank", raw_key, str(balance + 1).encode())
+    header = ask(devnet_node, "chain_getHeader", head)["result"]
+    block_hash = bytes.fromhex(head[2:])
+    address = encode_account(alice.public_key)
+    verify_read_proof(answer, header, block_hash, [describe_balance(address, balance)])
+    for wrong in (describe_balance(address, balance + 1), describe_balance(address, 0)):
+        with pytest.raises(ProofInvalid):
+            verify_read_proof(answer, header, block_hash, [wrong])
+    with pytest.raises(ProofInvalid, match="header"):
+        verify_read_proof(answer, header, b"\x01" * 32, [describe_balance(address, balance)])
     assert ask(devnet_node, "state_getReadProof", [made], head)["error"]["code"] == -32602
 
 
