@@ -30,6 +30,7 @@ from node.runtime.coins import BASE_DENOM, format_coins, parse_coins
 from node.runtime.context import Context
 from node.runtime.errors import (
     InsufficientFee,
+    InvalidAddress,
     InvalidPublicKey,
     InvalidRequest,
     MemoTooLarge,
@@ -215,6 +216,8 @@ class AnteHandler:
             for signer in self._runtime.get_signers(type_url, message):
                 if signer not in signers:
                     signers.append(signer)
+        # A multi-send without inputs names none, and nobody would pay.
+        ensure(bool(signers), InvalidAddress, "no message names a signer")
         if tx.fee.payer:
             payer = decode_payer(tx.fee.payer)
             if payer not in signers:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -18,13 +19,14 @@ from cli.devnet import layout, processes
 from cli.devnet.genesis import prepare_home
 from node.engine.comet.client import CometRpc, RpcRefused
 from tests.support.comet_network import find_port_offset
-from tests.support.devnet import SPEC, write_text
+from tests.support.devnet import ROOT, SPEC, write_text
 from tests.support.links import Links
 
 NUM_NODES = 4
 MINERS, VALIDATORS = 2, 2
 POLL_S = 0.2
-START_S = 60.0
+START_S = 90.0
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 KINDS = ("kill", "pause", "disconnect", "restart")
 
 
@@ -55,6 +57,7 @@ class TrainingNetwork:
         self.entries: dict[str, dict[str, Any]] = {}
         self.client = SyncChainClient.connect(self.plan.join_grpc(), retry_for_s=20.0)
         self._commands: dict[str, tuple[str, ...]] = {}
+        self._handles: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> TrainingNetwork:
         self.links.__enter__()
@@ -70,6 +73,8 @@ class TrainingNetwork:
         for entry in self.entries.values():
             for process in list_family(entry):
                 process.kill()
+        for handle in self._handles:
+            handle.wait(20)
         self.links.__exit__()
 
     def _redirect(self, dialer: int, word: str) -> str:
@@ -88,8 +93,20 @@ class TrainingNetwork:
 
     def start(self, name: str, *more: str) -> None:
         """Start a process; `more` is added to its command line."""
-        process = layout.ProcessPlan(name, (*self._commands[name], *more))
-        self.entries[name] = processes.start(process, self.plan.logs)
+        self.plan.logs.mkdir(exist_ok=True)
+        with (self.plan.logs / f"{name}.log").open("ab") as log:
+            handle = subprocess.Popen(
+                (*self._commands[name], *more),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env={**os.environ, **ONE_THREAD},
+                cwd=ROOT,
+            )
+        self._handles.append(handle)
+        started = psutil.Process(handle.pid).create_time()
+        self.entries[name] = {"pid": handle.pid, "started": started}
 
     def start_all(self, *more: str) -> None:
         """Start nodes, owner and participants, and wait for the run's first round."""
