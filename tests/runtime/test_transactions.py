@@ -274,3 +274,11 @@ def test_strange_timeouts(driver: ChainDriver, seconds: int, code: int) -> None:
     """Times out of protobuf's range are compared like any other; they stop no node."""
     tx = driver.sign(ALICE, build_send(ALICE, BOB, 1), timeout_seconds=seconds)
     assert driver.check(tx).code == code
+
+
+def test_invalid_no_signer(driver: ChainDriver) -> None:
+    """A multi-send without inputs names nobody: refused where it arrives and in a block."""
+    tx = driver.sign(ALICE, bank_tx.MsgMultiSend(), account_number=0, sequence=0)
+    for result in (driver.check(tx), driver.deliver(tx)):
+        assert (result.codespace, result.code) == ("sdk", 7)
+        assert "no message names a signer" in result.log
