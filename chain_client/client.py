@@ -151,6 +151,17 @@ class ChainClient:
             except Superseded:
                 continue
 
+    async def submit_signed(
+        self, raw: bytes, address: str, sequence: int, *, timeout_s: float = SUBMIT_TIMEOUT_S
+    ) -> TxResult:
+        """Send bytes that were signed elsewhere and wait; see `ClientCore.submit_signed`."""
+        return await self._drive(self._core.submit_signed(raw, address, sequence, timeout_s))
+
+    async def get_account(self, address: str) -> tuple[int, int]:
+        """Return account number and next sequence."""
+        found = await self._drive(self._core.account(address))
+        return found.account_number, found.next_sequence
+
     async def simulate(self, key: Key, messages: Sequence[Any], *, memo: str = "") -> int:
         """Return the gas the messages would use; raises `TxRefused` when they would fail."""
         return await self._drive(self._core.simulate(key, messages, memo=memo))

@@ -33,6 +33,7 @@ from chain_client.effects import Call, Now, Operation, Sleep
 from chain_client.errors import (
     ChainMismatch,
     NodeUnreachable,
+    NotFound,
     QueryFailed,
     TxRefused,
     TxTimeout,
@@ -261,6 +262,44 @@ class ClientCore(ReadOperations):
         raise txs.refusal(
             answer.raw_log, codespace=answer.codespace, code=answer.code, tx_hash=signed.tx_hash
         )
+
+    def submit_signed(
+        self, raw: bytes, address: str, sequence: int, timeout_s: float
+    ) -> Operation[txs.TxResult]:
+        """Send a transaction that was signed elsewhere, and wait until a block holds it.
+
+        Sending what a block holds already does nothing and answers with what it did.
+
+        Args:
+            address, sequence: of the signer; see `tx.find_signer`.
+
+        Raises:
+            TxRefused: by mempool or execution, or another transaction has its number.
+            TxTimeout: sent, and in no block at the deadline.
+            NodeUnreachable: could not be sent before the deadline.
+        """
+        deadline = (yield Now()) + timeout_s
+        after_height = yield from self.height()
+        signed = txs.SignedTx(raw, sequence, 0, 0)
+        answer, is_there = yield from self._send(signed, deadline)
+        if answer.code and not is_there:
+            try:
+                return (yield from self.get_tx(signed.tx_hash))
+            except NotFound:
+                raise txs.refusal(
+                    answer.raw_log,
+                    codespace=answer.codespace,
+                    code=answer.code,
+                    tx_hash=signed.tx_hash,
+                ) from None
+        try:
+            return (yield from self.wait(Pending(signed, address, deadline, after_height)))
+        except Superseded:
+            raise TxRefused(
+                f"another transaction of {address} has sequence {sequence}",
+                tx_hash=signed.tx_hash,
+                hint="sign it again",
+            ) from None
 
     def simulate(
         self,

@@ -83,6 +83,25 @@ class Key:
 
 
 @dataclass(frozen=True)
+class WatchedKey(Key):
+    """What is known of a key without its secret: enough to build and simulate, not to sign."""
+
+    def __init__(self, info: "KeyInfo") -> None:
+        for name, value in {
+            "name": info.name,
+            "secret": b"",
+            "path": info.path,
+            "public_key": bytes.fromhex(info.public_key),
+            "address": info.address,
+        }.items():
+            object.__setattr__(self, name, value)
+
+    def sign(self, message: bytes) -> bytes:
+        """Return a signature that no chain takes, of the right size for simulation."""
+        return bytes(64)
+
+
+@dataclass(frozen=True)
 class KeyInfo:
     """What a key file tells without a passphrase."""
 

@@ -103,6 +103,17 @@ class SyncChainClient:
             except Superseded:
                 continue
 
+    def submit_signed(
+        self, raw: bytes, address: str, sequence: int, *, timeout_s: float = SUBMIT_TIMEOUT_S
+    ) -> TxResult:
+        """Send bytes that were signed elsewhere and wait; see `ClientCore.submit_signed`."""
+        return self._drive(self._core.submit_signed(raw, address, sequence, timeout_s))
+
+    def get_account(self, address: str) -> tuple[int, int]:
+        """Return account number and next sequence."""
+        found = self._drive(self._core.account(address))
+        return found.account_number, found.next_sequence
+
     def simulate(self, key: Key, messages: Sequence[Any], *, memo: str = "") -> int:
         """Return the gas the messages would use; raises `TxRefused` when they would fail."""
         return self._drive(self._core.simulate(key, messages, memo=memo))

@@ -17,8 +17,9 @@ from cosmos.tx.signing.v1beta1.signing_pb2 import SIGN_MODE_DIRECT
 from cosmos.tx.v1beta1 import tx_pb2
 from google.protobuf.any_pb2 import Any as ProtoAny
 
+from chain_client.address import compute_address
 from chain_client.amounts import BASE_DENOM
-from chain_client.errors import TxRefused
+from chain_client.errors import InvalidInput, TxRefused
 from chain_client.keys import Key
 
 GAS_ADJUSTMENT = Decimal("1.5")  # simulated gas times this is the limit
@@ -186,31 +187,69 @@ def build_tx(
     timeout_height: int = 0,
 ) -> SignedTx:
     """Encode and sign a transaction of one signer."""
-    body = tx_pb2.TxBody(
-        messages=[pack_any(message) for message in messages],
-        memo=memo,
-        timeout_height=timeout_height,
+    unsigned = make_tx(
+        messages, gas_limit=gas_limit, fee_udsc=fee_udsc, memo=memo, timeout_height=timeout_height
     )
-    fee = tx_pb2.Fee(gas_limit=gas_limit)
+    raw = sign_tx(
+        key, unsigned, chain_id=chain_id, account_number=account_number, sequence=sequence
+    )
+    return SignedTx(raw.SerializeToString(deterministic=True), sequence, gas_limit, fee_udsc)
+
+
+def make_tx(
+    messages: Sequence[Any],
+    *,
+    gas_limit: int,
+    fee_udsc: int,
+    memo: str = "",
+    timeout_height: int = 0,
+) -> Any:
+    """Make a `Tx` that nobody has signed."""
+    unsigned = tx_pb2.Tx()
+    unsigned.body.messages.extend(pack_any(message) for message in messages)
+    unsigned.body.memo, unsigned.body.timeout_height = memo, timeout_height
+    unsigned.auth_info.fee.gas_limit = gas_limit
     if fee_udsc:
-        fee.amount.append(Coin(denom=BASE_DENOM, amount=str(fee_udsc)))
+        unsigned.auth_info.fee.amount.append(Coin(denom=BASE_DENOM, amount=str(fee_udsc)))
+    return unsigned
+
+
+def sign_tx(key: Key, unsigned: Any, *, chain_id: str, account_number: int, sequence: int) -> Any:
+    """Return the `TxRaw` of a `Tx` with one signer; earlier signatures are dropped."""
     mode = tx_pb2.ModeInfo(single=tx_pb2.ModeInfo.Single(mode=SIGN_MODE_DIRECT))
     signer = tx_pb2.SignerInfo(
         public_key=pack_any(PubKey(key=key.public_key)), mode_info=mode, sequence=sequence
     )
-    auth_info = tx_pb2.AuthInfo(signer_infos=[signer], fee=fee)
+    auth_info = tx_pb2.AuthInfo(signer_infos=[signer], fee=unsigned.auth_info.fee)
     sign_doc = tx_pb2.SignDoc(
-        body_bytes=body.SerializeToString(deterministic=True),
+        body_bytes=unsigned.body.SerializeToString(deterministic=True),
         auth_info_bytes=auth_info.SerializeToString(deterministic=True),
         chain_id=chain_id,
         account_number=account_number,
     )
-    raw = tx_pb2.TxRaw(
+    return tx_pb2.TxRaw(
         body_bytes=sign_doc.body_bytes,
         auth_info_bytes=sign_doc.auth_info_bytes,
         signatures=[key.sign(sign_doc.SerializeToString(deterministic=True))],
     )
-    return SignedTx(raw.SerializeToString(deterministic=True), sequence, gas_limit, fee_udsc)
+
+
+def find_signer(tx: Any) -> tuple[str, int]:
+    """Return address and sequence of the one signer of a `Tx`.
+
+    Raises:
+        InvalidInput: nobody signed it, several did, or with a key of another kind.
+    """
+    signers = tx.auth_info.signer_infos
+    if len(signers) != 1 or len(tx.signatures) != 1:
+        raise InvalidInput(
+            f"the transaction has {len(tx.signatures)} signatures, not one",
+            hint="`descent tx sign FROM FILE` signs it",
+        )
+    packed = signers[0].public_key
+    if packed.type_url != "/" + PubKey.DESCRIPTOR.full_name:
+        raise InvalidInput(f"the transaction is signed with a key of type {packed.type_url!r}")
+    return compute_address(PubKey.FromString(packed.value).key), int(signers[0].sequence)
 
 
 def compute_gas_limit(gas_used: int) -> int:

@@ -9,6 +9,7 @@
 | `spec_file.py` | run specifications from TOML; defaults in `spec_default.toml`        |
 | `keys.py`, `query.py`, `tx.py`, `run.py`, `node.py`, `genesis.py`, `status.py`: groups |
 | `gov.py`, `grant.py`, `params.py`, `query_gov.py`, `query_stake.py`: more of tx, query |
+| `tx_file.py`   | transactions built, signed and sent apart                            |
 | `query_routes.py` | the other queries, as a table                                     |
 | `exact.py`     | is this machine faithful, which kernels, how fast                    |
 | `miner.py`, `validator.py`, `explain.py`, `devnet/`, `lineage`: more groups           |

@@ -26,11 +26,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.output import JSON, TABLE, CommandFailed, UsageFailed, emit, run_async
+from cli.output import JSON, TABLE, CommandFailed, Instead, UsageFailed, emit, run_async
 
 if TYPE_CHECKING:
     from chain_client.client import ChainClient
     from chain_client.keys import Key, Keyring
+    from chain_client.tx import TxResult
 
 DEFAULT_HOME = Path("~/.descent")
 DEVNET_HOME = Path(".devnet")
@@ -74,10 +75,21 @@ PassphraseOption = Annotated[
     ),
 ]
 GasOption = Annotated[
-    int | None, typer.Option("--gas", min=1, help="Gas limit. Default: simulate.")
+    str, typer.Option("--gas", help="Gas limit, or auto: half more than a simulation used.")
 ]
 FeeOption = Annotated[
-    str | None, typer.Option("--fee", help="Fee, e.g. 5000udsc. Default: the node's price.")
+    str | None,
+    typer.Option("--fee", "--fees", help="Fee, e.g. 5000udsc. Default: the node's price."),
+]
+GenerateOption = Annotated[
+    bool,
+    typer.Option(
+        "--generate-only", help="Print the unsigned transaction for `tx sign`; no key is opened."
+    ),
+]
+OfflineOption = Annotated[
+    bool,
+    typer.Option("--offline", help="Ask no node; goes with --generate-only, --gas and --fee."),
 ]
 MemoOption = Annotated[str, typer.Option("--memo", help="Note kept with the transaction.")]
 DryRunOption = Annotated[
@@ -88,7 +100,11 @@ YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask before sendin
 HOME = ("home", "output")
 KEYS = (*HOME, "passphrase_file")
 CHAIN = (*HOME, "node", "client", "chain_id")
-TX = (*CHAIN, "passphrase_file", "gas", "fee", "memo", "dry_run", "yes")
+TX = (
+    *(*CHAIN, "passphrase_file", "gas", "fee", "memo", "dry_run", "yes"),
+    *("generate_only", "offline"),
+)
+AUTO = "auto"
 _OPTIONS: dict[str, tuple[Any, Any]] = {
     "home": (HomeOption, None),
     "output": (OutputOption, TABLE),
@@ -96,11 +112,13 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
     "client": (ClientOption, None),
     "chain_id": (ChainIdOption, None),
     "passphrase_file": (PassphraseOption, None),
-    "gas": (GasOption, None),
+    "gas": (GasOption, AUTO),
     "fee": (FeeOption, None),
     "memo": (MemoOption, ""),
     "dry_run": (DryRunOption, False),
     "yes": (YesOption, False),
+    "generate_only": (GenerateOption, False),
+    "offline": (OfflineOption, False),
 }
 
 
@@ -113,11 +131,13 @@ class Context:
     node: str = DEFAULT_NODE
     chain_id: str | None = None
     passphrase_file: Path | None = None
-    gas: int | None = None
+    gas: str = AUTO
     fee: str | None = None
     memo: str = ""
     dry_run: bool = False
     yes: bool = False
+    generate_only: bool = False
+    offline: bool = False
     devnet: dict[str, Any] = field(default_factory=dict)  # devnet.json of the home, if any
     _passphrases: list[str] = field(default_factory=list)  # lines of the file not used yet
 
@@ -134,8 +154,24 @@ class Context:
         )
 
     def key(self, name: str) -> "Key":
-        """Return a key ready to sign, by name."""
+        """Return a key ready to sign, by name; one that cannot where only its address counts."""
+        if self.generate_only:
+            from chain_client.keys import WatchedKey
+
+            return WatchedKey(self.keyring().info(name))
         return self.keyring().get(name)
+
+    def get_gas_limit(self) -> int | None:
+        """Return the gas limit a person chose, None for what a simulation says.
+
+        Raises:
+            UsageFailed: neither auto nor a number.
+        """
+        if self.gas == AUTO:
+            return None
+        if not self.gas.isdecimal() or not int(self.gas):
+            raise UsageFailed(f"--gas {self.gas!r} is neither {AUTO} nor a number above 0")
+        return int(self.gas)
 
     def address(self, name_or_address: str) -> str:
         """Return the address a person meant: bech32, SS58, or the name of a key."""
@@ -200,35 +236,67 @@ class Context:
             what: the deed in a few words, for the question, e.g. "send 5 DSC to miner-0".
         """
         from chain_client.amounts import parse_amount
-        from chain_client.tx import compute_gas_limit
 
         fee_udsc = None if self.fee is None else parse_amount(self.fee)
+        gas = self.get_gas_limit()
+        if self.offline and not self.generate_only:
+            raise UsageFailed("--offline goes with --generate-only: nothing is sent without a node")
+        if self.generate_only:
+            raise Instead(await self._generate(key, messages, gas, fee_udsc))
         async with self.client() as client:
             if self.dry_run:
                 gas_used = await client.simulate(key, messages, memo=self.memo)
-                gas_limit = self.gas or compute_gas_limit(gas_used)
+                limit, fee = await self._price(client, gas_used, gas, fee_udsc)
                 return {
                     "dry_run": True,
                     "signer": key.address,
                     "gas_used": gas_used,
-                    "gas_limit": gas_limit,
-                    "fee_udsc": await client.compute_fee(gas_limit)
-                    if fee_udsc is None
-                    else fee_udsc,
+                    "gas_limit": limit,
+                    "fee_udsc": fee,
                     "messages": [_describe(message) for message in messages],
                 }
             self.confirm(what)
-            result = await client.submit(
-                key, messages, gas=self.gas, memo=self.memo, fee_udsc=fee_udsc
-            )
-        return {
-            "tx_hash": result.tx_hash,
-            "height": result.height,
-            "gas_used": result.gas_used,
-            "gas_limit": result.gas_wanted,
-            "fee_udsc": result.fee_udsc,
-            "_result": result,
-        }
+            result = await client.submit(key, messages, gas=gas, memo=self.memo, fee_udsc=fee_udsc)
+        return describe_result(result)
+
+    async def _price(
+        self, client: "ChainClient", gas_used: int, gas: int | None, fee_udsc: int | None
+    ) -> tuple[int, int]:
+        from chain_client.tx import compute_gas_limit
+
+        limit = gas or compute_gas_limit(gas_used)
+        return limit, await client.compute_fee(limit) if fee_udsc is None else fee_udsc
+
+    async def _generate(
+        self, key: "Key", messages: Sequence[Any], gas: int | None, fee_udsc: int | None
+    ) -> dict[str, Any]:
+        """Return the unsigned transaction as JSON."""
+        from chain_client.tx import make_tx
+        from cli.tx_file import to_json_document
+
+        if self.offline:
+            if gas is None or fee_udsc is None:
+                raise UsageFailed("--offline needs --gas N and --fee AMOUNT: no node can be asked")
+            limit, fee = gas, fee_udsc
+        else:
+            async with self.client() as client:
+                gas_used = 0
+                if gas is None:
+                    gas_used = await client.simulate(key, messages, memo=self.memo)
+                limit, fee = await self._price(client, gas_used, gas, fee_udsc)
+        return to_json_document(make_tx(messages, gas_limit=limit, fee_udsc=fee, memo=self.memo))
+
+
+def describe_result(result: "TxResult") -> dict[str, Any]:
+    """Return the document of a transaction that is in a block."""
+    return {
+        "tx_hash": result.tx_hash,
+        "height": result.height,
+        "gas_used": result.gas_used,
+        "gas_limit": result.gas_wanted,
+        "fee_udsc": result.fee_udsc,
+        "_result": result,
+    }
 
 
 def new_group(help_text: str) -> typer.Typer:
@@ -277,9 +345,13 @@ def command(
         def run(**values: Any) -> None:
             options = {option: values.pop(option) for option in needs}
             context = make_context(options, default_home=home)
-            result = function(context, **values)
-            if inspect.iscoroutine(result):
-                result = run_async(result)
+            try:
+                result = function(context, **values)
+                if inspect.iscoroutine(result):
+                    result = run_async(result)
+            except Instead as done:
+                print(json.dumps(done.document, indent=2))
+                return
             if isinstance(result, dict):
                 result = {key: item for key, item in result.items() if not key.startswith("_")}
             if result is not None:

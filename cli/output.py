@@ -67,6 +67,14 @@ class VerificationFailed(CommandFailed):
     exit_code = EXIT_VERIFICATION
 
 
+class Instead(Exception):
+    """The command is done: this document is its answer in place of what it would have returned."""
+
+    def __init__(self, document: Any) -> None:
+        super().__init__("done otherwise")
+        self.document = document
+
+
 def say(text: str) -> None:
     """Tell a person something."""
     print(text, file=sys.stderr, flush=True)

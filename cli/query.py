@@ -4,7 +4,6 @@ from typing import Annotated, Any
 
 import typer
 
-from chain_client.errors import InvalidInput
 from cli.context import CHAIN, Context, command, new_group
 from cli.grant import list_grants
 from cli.params import format_fraction
@@ -12,6 +11,7 @@ from cli.query_gov import app as gov_app
 from cli.query_gov import show_params
 from cli.query_routes import add_routes
 from cli.query_stake import distribution_app, mint_app, slashing_app
+from cli.tx_file import show_tx
 
 app = new_group("Ask the chain: balances, staking, rewards, proposals, transactions, blocks.")
 bank_app = new_group("Balances and supply.")
@@ -137,27 +137,7 @@ async def tx(
     tx_hash: Annotated[str, typer.Argument(metavar="HASH", help="64 hex digits.")],
 ) -> Any:
     """Show a transaction that is in a block."""
-    if len(tx_hash) != 64 or not all(c in "0123456789abcdefABCDEF" for c in tx_hash):
-        raise InvalidInput(f"{tx_hash!r} is not a transaction hash: 64 hex digits")
-    async with context.client() as client:
-        result = await client.get_tx(tx_hash)
-    return {
-        "tx_hash": result.tx_hash,
-        "height": result.height,
-        "timestamp": result.timestamp,
-        "is_success": result.code == 0,
-        "codespace": result.codespace,
-        "code": result.code,
-        "log": result.raw_log,
-        "gas_limit": result.gas_wanted,
-        "gas_used": result.gas_used,
-        "fee_udsc": result.fee_udsc,
-        "memo": result.memo,
-        "messages": list(result.messages),
-        "events": [{"type": event.type, **dict(event.pairs)} for event in result.events]
-        if context.output == "json"
-        else [event.type for event in result.events],
-    }
+    return await show_tx(context, tx_hash)
 
 
 @command(app, "block", needs=CHAIN)

@@ -14,12 +14,14 @@ from cli.grant import app as grant_app
 from cli.output import CommandFailed
 from cli.params import parse_fraction
 from cli.query_stake import find_operator
+from cli.tx_file import app as file_app
 
 app = new_group("Send coins, stake them, vote.")
 stake_app = new_group("Become an operator, delegate to one, take stake back.")
 app.add_typer(stake_app, name="stake")
 app.add_typer(gov_app, name="gov")
 app.add_typer(grant_app, name="grant")
+app.registered_commands += file_app.registered_commands
 
 KEEP = "[do-not-modify]"
 

@@ -131,7 +131,7 @@ def test_full_disk(store: BlobStore, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(store_module, "_sync", fail)
+    monkeypatch.setattr(store_module, "sync_path", fail)
     with pytest.raises(BlobUnwritable, match="No space left on device; make room"):
         store.put(DATA)
     assert not list((store.directory / "partial").iterdir())
