@@ -16,7 +16,7 @@ help:
 	@echo "make cometbft           build the pinned consensus engine into .cometbft"
 	@echo "make soak               long crash, fuzz and scale runs"
 	@echo "make proto              generate the protobuf stubs again"
-	@echo "make clean              remove .venv, .cometbft, .polkadot, caches and .devnet"
+	@echo "make clean              remove .venv, .cometbft, npm packages, caches and .devnet"
 
 $(STAMP): requirements.lock pyproject.toml
 	@if command -v uv >/dev/null 2>&1; then \
@@ -58,5 +58,5 @@ proto: $(STAMP)
 	$(BIN)/python -m proto.generate
 
 clean:
-	rm -rf $(VENV) .cometbft .polkadot .devnet .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .cometbft .polkadot .cosmjs .devnet .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

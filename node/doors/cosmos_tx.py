@@ -22,26 +22,17 @@ from node.doors.grpc_services import MethodError, Query, ServiceTable
 from node.doors.node_view import NodeView
 from node.doors.tx_search import find_txs
 from node.engine.errors import TxRefused
-from node.runtime.application import build_simulation
+from node.runtime.simulation import (
+    build_simulate_response,
+    describe_failure,
+    encode_tx,
+    get_simulated_tx,
+)
 from node.runtime.substrate.extrinsic import is_extrinsic
 
 TX_TYPE_URL = "/cosmos.tx.v1beta1.Tx"
 DEFAULT_LIMIT, MAX_LIMIT = 30, 100
 _INVALID = grpc.StatusCode.INVALID_ARGUMENT
-
-
-def encode_tx(tx: Any) -> bytes:
-    """Encode a `Tx` as the `TxRaw` a node takes.
-
-    Bytes of body and auth info are re-encoded: only for simulation, where no signature is checked.
-    """
-    raw = tx_pb2.TxRaw(
-        body_bytes=tx.body.SerializeToString(),
-        auth_info_bytes=tx.auth_info.SerializeToString(),
-        signatures=tx.signatures,
-    )
-    data: bytes = raw.SerializeToString()
-    return data
 
 
 def decode_tx(data: bytes) -> Any:
@@ -105,21 +96,15 @@ class TxService:
         """Run a transaction without fee, gas limit or signature; answer gas and result.
 
         Raises:
-            MethodError: INVALID_ARGUMENT if empty, UNKNOWN with the log if it fails.
+            QueryInvalid: it is empty.
+            MethodError: UNKNOWN with the log if it fails.
         """
-        data = request.tx_bytes or (encode_tx(request.tx) if request.HasField("tx") else b"")
-        if not data:
-            raise MethodError(_INVALID, "empty txBytes is not allowed")
-        result = self.view.simulate(data)
+        result = self.view.simulate(get_simulated_tx(request))
         if result.code:
             raise MethodError(
-                grpc.StatusCode.UNKNOWN,
-                f"{result.log} with gas used: '{result.gas_used}'",
-                result.codespace,
-                result.code,
+                grpc.StatusCode.UNKNOWN, describe_failure(result), result.codespace, result.code
             )
-        simulation = build_simulation(result)
-        return service_pb2.SimulateResponse(gas_info=simulation.gas_info, result=simulation.result)
+        return build_simulate_response(result)
 
     async def broadcast_tx(self, request: Any, query: Query) -> Any:
         """Hand a transaction to the engine; SYNC waits for its check, ASYNC does not.

@@ -22,6 +22,7 @@ MAX_PER_PAGE = 100
 MAX_HEADERS = 20
 GENESIS_CHUNK_BYTES = 16 * 2**20
 BLOCK_PROTOCOL, P2P_PROTOCOL = 11, 8
+NO_P2P_ADDRESS = "tcp://127.0.0.1:0"  # CosmJS refuses a node without an address
 
 
 def compute_page(page: int | None, per_page: int | None, total: int) -> tuple[int, int]:
@@ -123,7 +124,7 @@ class ChainRoutes:
                 "app": "0",
             },
             "id": self.view.node_id,
-            "listen_addr": "",
+            "listen_addr": NO_P2P_ADDRESS,
             "network": self.view.chain_id,
             "version": COMETBFT_VERSION,
             "channels": "",

@@ -15,6 +15,7 @@
 | `tx.py`          | `DecodedTx`      | strict decoding of a transaction                           |
 | `ante.py`        | `AnteHandler`    | fee, signature, sequence, limits                           |
 | `application.py` | `Application`    | ABCI 2.0 object over the store                             |
+| `simulation.py`  | `encode_tx`      | what a simulation is asked and answers                     |
 | `proposals.py`   | `ProposalRules`  | what a block may hold                                      |
 | `extensions.py`  | `is_signed`      | vote extensions as they are signed                         |
 | `executor.py`    | `TxExecutor`     | runs transactions in snapshots that roll back whole        |

@@ -14,19 +14,27 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Protocol
 
-from cosmos.base.abci.v1beta1 import abci_pb2 as cosmos_abci
+from cosmos.tx.v1beta1 import service_pb2
+from google.protobuf.message import DecodeError
 from tendermint.abci import types_pb2 as abci
 from tendermint.crypto import keys_pb2
 from tendermint.types import validator_pb2
 
 from node.runtime.ante import AccountsAccess, AnteHandler, FeeGrants, FeeTransfer, Mode
 from node.runtime.context import NANOS_PER_SECOND, BlockInfo, CommitVote, Context, Misbehaviour
-from node.runtime.errors import ChainError, InvariantBroken, QueryError
+from node.runtime.errors import ChainError, InvariantBroken, QueryError, QueryInvalid
 from node.runtime.events import encode_event, join_events
 from node.runtime.executor import TxExecutor, TxOutcome
 from node.runtime.options import NodeOptions
 from node.runtime.proposals import ProposalInvalid, ProposalRules, run_inherent, split_inherents
 from node.runtime.runtime import Runtime
+from node.runtime.simulation import (
+    SIMULATE_PATH,
+    build_simulate_response,
+    build_simulation,
+    describe_failure,
+    get_simulated_tx,
+)
 from node.runtime.state import Changes, KeyValueReader, Overlay, VersionReader
 from node.runtime.storage import GenesisDataError
 from node.runtime.substrate.ante import ExtrinsicAnte, ExtrinsicRules
@@ -319,6 +327,8 @@ class Application:
                 raise HeightUnavailable("there is no block yet")
             if request.path == "/app/simulate":
                 return self._answer_simulation(request.data)
+            if request.path == SIMULATE_PATH:
+                return self._answer_simulate_method(request.data)
             if request.path.startswith(("/store/", "store/")):
                 return self._answer_store(request, height)
             value = self.query_method(request.path, request.data, request.height)
@@ -358,6 +368,19 @@ class Application:
         return abci.ResponseQuery(
             value=build_simulation(outcome).SerializeToString(), height=self.last_block.height
         )
+
+    def _answer_simulate_method(self, data: bytes) -> Any:
+        try:
+            request = service_pb2.SimulateRequest.FromString(data)
+        except DecodeError as error:
+            raise QueryInvalid(f"{SIMULATE_PATH}: request does not parse") from error
+        outcome = self.simulate(get_simulated_tx(request))
+        if outcome.code:
+            code, _, text = UNKNOWN_QUERY_CODE
+            log = f"rpc error: code = Unknown desc = {describe_failure(outcome)}: {text}"
+            return abci.ResponseQuery(code=code, codespace="sdk", log=log)
+        value = build_simulate_response(outcome).SerializeToString()
+        return abci.ResponseQuery(value=value, height=self.last_block.height)
 
     def _answer_store(self, request: Any, height: int) -> Any:
         ensure_height(self.store, height)
@@ -476,17 +499,3 @@ def build_result(outcome: TxOutcome) -> Any:
     result = abci.ExecTxResult(**get_result_fields(outcome))
     result.MergeFromString(join_events(RESULT_EVENTS_TAG, outcome.events))
     return result
-
-
-def build_simulation(outcome: TxOutcome) -> Any:
-    """Build the `SimulationResponse` of a successful simulation."""
-    response = cosmos_abci.SimulationResponse()
-    response.gas_info.gas_used = outcome.gas_used
-    response.gas_info.gas_wanted = outcome.gas_wanted
-    response.result.data = outcome.data
-    response.result.log = outcome.log
-    response.result.events.extend(abci.Event.FromString(data) for data in outcome.events)
-    response.result.msg_responses.extend(
-        cosmos_abci.TxMsgData.FromString(outcome.data).msg_responses
-    )
-    return response
