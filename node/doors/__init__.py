@@ -9,6 +9,7 @@
 | `rest/`            |                  | routes, JSON and OpenAPI of that door, from descriptors  |
 | `cosmos_tx.py`     | `TxService`      | simulate, broadcast, look up transactions                |
 | `cosmos_base.py`   | `CometService`   | node info, blocks, consensus set, reflection             |
+| `reflection.py`    | `build_handlers` | gRPC reflection, v1 and v1alpha                          |
 | `watch.py`         | `WatchService`   | several questions about one height, held until news      |
 | `rpc_door.py`      | `serve`, `main`  | CometBFT RPC: HTTP and WebSocket server                  |
 | `rpc_chain.py`     | `ChainRoutes`    | status, blocks, results, transactions, searches          |

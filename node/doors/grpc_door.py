@@ -15,10 +15,10 @@ from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from node.doors.node_view import NodeView
 from node.doors.process import add_door_arguments, run_door
+from node.doors.reflection import build_handlers
 from node.doors.services import build_router
 from node.doors.watch import MAX_WAITING
 
@@ -45,10 +45,8 @@ async def start(view: NodeView, host: str, port: int, moniker: str) -> tuple[Any
     names = router.list_service_names()
     checker = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checker, server)
-    reflection.enable_server_reflection(
-        [*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server
-    )
-    server.add_generic_rpc_handlers((router,))
+    reflection = build_handlers([*names, health.SERVICE_NAME])
+    server.add_generic_rpc_handlers((*reflection, router))
     bound = server.add_insecure_port(f"{host}:{port}")
     await server.start()
     for name in ("", *names):

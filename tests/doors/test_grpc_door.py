@@ -13,8 +13,10 @@ from cosmos.base.reflection.v1beta1 import reflection_pb2 as sdk_reflection
 from cosmos.base.tendermint.v1beta1 import query_pb2 as comet_query
 from cosmos.distribution.v1beta1 import query_pb2 as distribution_query
 from cosmos.tx.v1beta1 import service_pb2
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
@@ -75,6 +77,31 @@ def test_reflection_finds_every_service_and_message(caller: Caller) -> None:
     for name in services:
         for method in pool.FindServiceByName(name).methods:
             assert pool.FindMessageTypeByName(method.input_type.full_name)
+
+
+@pytest.mark.parametrize("package", ["grpc.reflection.v1", "grpc.reflection.v1alpha"])
+def test_reflection_as_grpcurl_asks(caller: Caller, package: str) -> None:
+    """List, then describe a service and the file it is in, under either name of reflection."""
+    method = caller.channel.stream_stream(
+        f"/{package}.ServerReflection/ServerReflectionInfo",
+        reflection_pb2.ServerReflectionRequest.SerializeToString,
+        reflection_pb2.ServerReflectionResponse.FromString,
+    )
+    symbols = ("cosmos.bank.v1beta1.Query", f"{package}.ServerReflection", "no.such.Symbol")
+    requests = [reflection_pb2.ServerReflectionRequest(list_services="")]
+    requests += [
+        reflection_pb2.ServerReflectionRequest(file_containing_symbol=symbol) for symbol in symbols
+    ]
+    listed, bank, itself, nothing = method(iter(requests), timeout=10)
+    names = {service.name for service in listed.list_services_response.service}
+    assert {"cosmos.bank.v1beta1.Query", f"{package}.ServerReflection"} <= names
+    for answer, name in ((bank, "cosmos.bank.v1beta1"), (itself, package)):
+        files = [
+            FileDescriptorProto.FromString(data)
+            for data in answer.file_descriptor_response.file_descriptor_proto
+        ]
+        assert name in {file.package for file in files}
+    assert nothing.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
 
 
 def test_health(caller: Caller) -> None:

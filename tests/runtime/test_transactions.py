@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from cosmos.bank.v1beta1 import tx_pb2 as bank_tx
 from cosmos.base.abci.v1beta1 import abci_pb2 as cosmos_abci
-from cosmos.tx.v1beta1 import tx_pb2
+from cosmos.tx.v1beta1 import service_pb2, tx_pb2
 from tendermint.abci import types_pb2 as abci
 
 from node.runtime.ante import GasPrice
@@ -260,6 +260,24 @@ def test_simulate__refused(driver: ChainDriver) -> None:
     response = driver.query("/app/simulate", data=tx)
     assert response.code == 5
     assert "insufficient funds" in response.log
+
+
+def test_simulate__by_its_method(driver: ChainDriver) -> None:
+    """As wallets ask that know the CometBFT RPC only."""
+    path = "/cosmos.tx.v1beta1.Service/Simulate"
+    tx = driver.sign(ALICE, build_send(ALICE, BOB, 1), gas=0, signature=b"\x01")
+    asked = service_pb2.SimulateRequest(tx=tx_pb2.Tx.FromString(tx))
+    response = driver.query(path, data=asked.SerializeToString())
+    found = service_pb2.SimulateResponse.FromString(response.value)
+    assert found.gas_info.gas_used > 0
+    assert found.result.events
+    tx = driver.sign(BOB, build_send(BOB, ALICE, 10**9), gas=0)
+    refused = driver.query(path, data=service_pb2.SimulateRequest(tx_bytes=tx).SerializeToString())
+    assert (refused.codespace, refused.code) == ("sdk", 6)
+    assert refused.log.startswith("rpc error: code = Unknown desc = ")
+    assert "insufficient funds" in refused.log
+    for data in (b"", b"\xff"):
+        assert driver.query(path, data=data).code == 18
 
 
 def test_recheck_after_commit(driver: ChainDriver) -> None:

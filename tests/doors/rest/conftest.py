@@ -10,6 +10,6 @@ from tests.support.rest_client import Rest
 
 @pytest.fixture
 def rest(devnet_node: DevnetNode) -> Iterator[Rest]:
-    built = Rest(devnet_node)
+    built = Rest(devnet_node.rest_port)
     yield built
     built.http.close()

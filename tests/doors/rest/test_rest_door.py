@@ -2,7 +2,6 @@
 
 import base64
 import json
-import time
 from typing import Any
 
 import pytest
@@ -14,19 +13,6 @@ from tests.support.rest_client import Rest
 
 HEIGHT = "x-cosmos-block-height"
 NOT_IN_REST = {"descent.node.v1.Service"}  # its questions are bytes of other methods
-
-
-def broadcast(rest: Rest, tx: bytes) -> str:
-    """Send a transaction and wait until it is in a block."""
-    document = {"tx_bytes": base64.b64encode(tx).decode(), "mode": "BROADCAST_MODE_SYNC"}
-    sent = rest.post("/cosmos/tx/v1beta1/txs", document)["tx_response"]
-    assert sent["code"] == 0, sent
-    tx_hash: str = sent["txhash"]
-    deadline = time.monotonic() + 10
-    while rest.ask(f"/cosmos/tx/v1beta1/txs/{tx_hash}").status_code == 404:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    return tx_hash
 
 
 def test_every_method_has_a_twin(rest: Rest) -> None:
@@ -163,7 +149,7 @@ def test_transaction(rest: Rest, devnet_node: DevnetNode) -> None:
     assert decoded["body"]["messages"][0]["amount"] == [{"denom": "udsc", "amount": "12345"}]
     assert rest.post("/cosmos/tx/v1beta1/encode", {"tx": decoded}) == encoded
     assert rest.post("/cosmos/tx/v1beta1/simulate", {"tx": decoded})["result"]["events"]
-    tx_hash = broadcast(rest, tx)
+    tx_hash = rest.broadcast(tx)
     found = rest.get(f"/cosmos/tx/v1beta1/txs/{tx_hash}")
     assert found["tx"] == decoded
     assert found["tx_response"]["tx"] == {"@type": "/cosmos.tx.v1beta1.Tx", **decoded}
@@ -185,7 +171,7 @@ def test_search_by_events(rest: Rest, devnet_node: DevnetNode) -> None:
     receiver = devnet_node.get_address("miner-3")
     hashes = []
     for amount in (1, 2, 3):
-        hashes.append(broadcast(rest, devnet_node.build_send("faucet", receiver, amount)))
+        hashes.append(rest.broadcast(devnet_node.build_send("faucet", receiver, amount)))
     query = f"transfer.recipient='{receiver}'"
     path = "/cosmos/tx/v1beta1/txs"
 
