@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import re
 from typing import Any
 
 import requests
@@ -62,7 +63,7 @@ def ask_everything(rpc: PlainRpc, tx: bytes, next_tx: bytes) -> Answers:
         *("block?height=abc", "block?height=99999999", "tx?hash=0xzz", "nothing_here"),
         *('block_search?query="="', "subscribe?query=x"),
     ]
-    answers |= {path: rpc.get(path) for path in paths}
+    answers |= {re.sub("[0-9A-F]{64}", "HASH", path): rpc.get(path) for path in paths}
     status, health = build_call("status", 7), build_call("health", 8)
     answers |= {
         "post": rpc.post(build_call("block", height="2")),

@@ -35,7 +35,7 @@ stargate.assertIsDeliverTxSuccess(sent);
 seen.received = BigInt((await client.getBalance(receiver, 'udsc')).amount) - before;
 seen.gas = [sent.gasUsed, sent.gasWanted];
 const transfer = [
-  ['message.sender', address],
+  ['transfer.sender', address],
   ['transfer.recipient', receiver],
 ].map(([key, value]) => ({ key, value }));
 const found = await client.getTx(sent.transactionHash);
