@@ -84,6 +84,8 @@ async def status(
 def _find_rpc(node: str) -> str:
     """Return where the RPC of a node is whose ports all have one offset."""
     host, _, port = node.rpartition(":")
+    if "://" in node:  # a Substrate door
+        return ""
     return f"{host}:{int(port) - GRPC_PORT + RPC_PORT}" if port.isdigit() and host else ""
 
 
