@@ -15,6 +15,7 @@
 | `miner.py`, `validator.py`, `explain.py`, `devnet/`, `lineage`: more groups           |
 | `sample.py`    | text written by a checkpoint, for `run sample`                       |
 | `config.py`    | settings of a program: show, validate, template                      |
+| `participant_settings.py` | what the operator of a miner or validator chooses         |
 | `setting_options.py` | flags of a command made from a program's settings              |
 | `node_data.py`, `node_debug.py` | more of node: its folder, its state                 |
 | `participant.py` | what `miner run` and `validator run` share                         |

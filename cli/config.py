@@ -10,11 +10,12 @@ import typer
 
 from cli.context import HOME, Context, command, new_group
 from cli.output import CommandFailed, UsageFailed
+from cli.participant_settings import MINER, VALIDATOR, list_settings
 from node.settings import Resolved, Setting, SettingsError, add_arguments, build_template, resolve
 
 app = new_group("Settings of a node, a miner or a validator.")
 NODE = "node"
-PROGRAMS = (NODE,)
+PROGRAMS = (NODE, MINER, VALIDATOR)
 
 ProgramArgument = Annotated[
     str, typer.Argument(metavar="PROGRAM", help="node, miner or validator.")
@@ -34,6 +35,8 @@ def get_settings(program: str) -> tuple[Setting, ...]:
         from node.operation import NODE_SETTINGS
 
         return NODE_SETTINGS
+    if program in PROGRAMS:
+        return list_settings(program)
     raise UsageFailed(f"{program!r} is none of {', '.join(PROGRAMS)}")
 
 

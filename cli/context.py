@@ -140,6 +140,7 @@ class Context:
     offline: bool = False
     devnet: dict[str, Any] = field(default_factory=dict)  # devnet.json of the home, if any
     _passphrases: list[str] = field(default_factory=list)  # lines of the file not used yet
+    given: frozenset[str] = frozenset()  # the common options that were typed
 
     def keyring(self, backend: str | None = None) -> "Keyring":
         """Return the keys of the home; a devnet keeps new ones plain unless told otherwise."""
@@ -397,6 +398,7 @@ def make_context(options: dict[str, Any], *, default_home: Path | None = None) -
         node=str(node).replace("grpc+http://", ""),
         chain_id=chain_id,
         devnet=devnet,
+        given=frozenset(name for name, value in options.items() if value),
         **values,
     )
 

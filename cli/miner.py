@@ -6,42 +6,26 @@ import typer
 
 from cli.context import Context, command, new_group
 from cli.output import UsageFailed
-from cli.participant import (
-    NEEDS,
-    BackendOption,
-    DatasetOption,
-    DeviceOption,
-    HostOption,
-    MaxBurnOption,
-    PortOffsetOption,
-    PortOption,
-    RunOption,
-    run_participant,
-)
+from cli.participant import NEEDS, run_participant
+from cli.participant_settings import MINER, list_flags
+from cli.setting_options import ConfigOption, with_settings
 
 app = new_group("Earn by training.")
 
 
 @command(app, "run", needs=NEEDS)
+@with_settings(list_flags(MINER))
 async def run(
     context: Context,
-    run: RunOption,
-    key: Annotated[str, typer.Option(help="Name of the key that owns the seat and signs.")],
-    host: HostOption = "127.0.0.1",
-    port: PortOption = 0,
-    port_offset: PortOffsetOption = None,
-    backend: BackendOption = "auto",
-    device: DeviceOption = "cpu",
-    dataset: DatasetOption = None,
-    max_burn: MaxBurnOption = "10DSC",
+    config: ConfigOption = None,
     attacker: Annotated[
         str | None, typer.Option(help="Cheat: copier, free-rider, corrupt or wrong-steps.")
     ] = None,
+    **flags: Any,
 ) -> Any:
-    """Join a run and mine until it is over."""
+    """Join a run and mine until it is over; --run and --key may stand in the file."""
     from miner.attackers import AttackerKind, make_attacker
     from miner.miner import Miner
-    from proto.descent.runs.v1 import runs_pb2
 
     kinds = [kind.value for kind in AttackerKind]
     if attacker is not None and attacker not in kinds:
@@ -49,15 +33,8 @@ async def run(
     cheat = None if attacker is None else make_attacker(AttackerKind(attacker))
     await run_participant(
         context,
-        key,
+        MINER,
+        config,
+        flags,
         lambda seat, signer: Miner(seat.follower, signer, seat.uid, cheat).run(),
-        run_id=run,
-        role=runs_pb2.ROLE_MINER,
-        host=host,
-        port=port,
-        port_offset=port_offset,
-        backend=backend,
-        device=device,
-        dataset_dir=dataset,
-        max_burn=max_burn,
     )

@@ -7,6 +7,8 @@
 | `follower.py`     | follow a run on chain: checkpoints, payloads, peers                         |
 | `storage.py`      | what a participant keeps on disk, and for how long                          |
 | `miner.py`        | the miner process: round after round                                       |
+| `metrics.py`      | what a participant counts and times                                        |
+| `own_seat.py`     | what the chain says of one's own seat, for metrics                          |
 | `dataset.py`      | the corpus on disk, or rebuilt from a peer                                  |
 | `errors.py`       | why a participant stops                                                     |
 | `attackers.py`    | miners that cheat, for devnets                                             |

@@ -17,6 +17,7 @@ from exact.state import State
 from miner.attackers import Attacker, Honest
 from miner.errors import CheckpointUnavailable
 from miner.follower import RunFollower
+from miner.metrics import COMMIT, LOSS, PAYLOAD_BYTES, ROUND, STAGE_SECONDS, TRAIN
 from miner.work import RoundWork, get_batches, train_round
 from proto.descent.rounds.v1 import rounds_pb2
 from proto.descent.runs.v1 import runs_pb2
@@ -96,12 +97,15 @@ class Miner:
         theta = await self.follower.get_checkpoint(index)
         optimiser, root_in = await self._get_optimiser()
         header = codec.PayloadHeader(run_id=self.follower.setup.run_id, round=index, uid=self.uid)
-        work = await asyncio.to_thread(
-            self._train, theta, optimiser, index, round_info.beacon, header
-        )
+        ROUND.set(index)
+        with STAGE_SECONDS.labels(TRAIN).time():
+            work = await asyncio.to_thread(
+                self._train, theta, optimiser, index, round_info.beacon, header
+            )
         work = await self.attacker.distort(self.follower, work, round_info, header)
-        self._store(index, work, optimiser, root_in)
-        await self._commit(round_info, work, root_in)
+        with STAGE_SECONDS.labels(COMMIT).time():
+            self._store(index, work, optimiser, root_in)
+            await self._commit(round_info, work, root_in)
         self.follower.store.prune(index)
 
     def _train(
@@ -115,6 +119,10 @@ class Miner:
         batches = get_batches(self.follower.setup, index, beacon, self.uid)
         batches = self.attacker.choose_batches(batches)
         work = train_round(self.follower.setup, theta, optimiser, batches, header)
+        PAYLOAD_BYTES.set(len(work.payload))
+        if work.losses:
+            LOSS.labels("first").set(work.losses[0])
+            LOSS.labels("last").set(work.losses[-1])
         log.info(
             "round_trained",
             round=index,

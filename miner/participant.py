@@ -22,6 +22,7 @@ from exact.data.weights import find_weights
 from exact.probe import load_faithful_backend
 from miner.dataset import obtain_dataset
 from miner.follower import RunFollower
+from miner.metrics import watch_blobs
 from miner.setup import RunSetup
 from miner.storage import ParticipantStore
 from proto.descent.runs.v1 import runs_pb2
@@ -41,8 +42,9 @@ class ParticipantSettings:
         role: ROLE_MINER or ROLE_VALIDATOR.
         home: folder for this key's blobs and states.
         data_dir: where packed datasets live; may be shared by participants of one machine.
-        host: address to serve at and to put on chain.
+        host: address to serve at.
         port: to serve at; 0 means FIRST_PORT + port_offset + uid.
+        advertise: HOST or HOST:PORT to put on chain in place of what is served at, or empty.
         port_offset: added to the default port.
         backend: "native", "torch" or "numpy"; "auto" is the fastest that is faithful.
         device: "cpu" or "cuda".
@@ -56,6 +58,7 @@ class ParticipantSettings:
     data_dir: Path
     host: str = "127.0.0.1"
     port: int = 0
+    advertise: str = ""
     port_offset: int = 0
     backend: str = "auto"
     device: str = "cpu"
@@ -112,14 +115,24 @@ async def open_seat(
             uid = await _register(client, key, settings)
             server = await stack.enter_async_context(_make_server(store, settings, uid))
         server.servicer.add_source(DatasetSource(dataset))
-        await _announce(client, key, settings.run_id, server.listen)
-        log.info("ready", run=settings.run_id, uid=uid, endpoint=server.listen)
+        watch_blobs(server.servicer)
+        endpoint = get_endpoint(settings.advertise, server.listen)
+        await _announce(client, key, settings.run_id, endpoint)
+        log.info("ready", run=settings.run_id, uid=uid, endpoint=endpoint)
         yield Seat(RunFollower(client, setup, store, blobs, own_uid=uid), uid)
 
 
 def _make_server(store: ParticipantStore, settings: ParticipantSettings, uid: int) -> BlobServer:
     port = settings.port or FIRST_PORT + settings.port_offset + uid
     return BlobServer([store.blobs], f"{settings.host}:{port}")
+
+
+def get_endpoint(advertise: str, listen: str) -> str:
+    """Return what goes on chain: what is advertised, with the port served at if it has none."""
+    if not advertise:
+        return listen
+    has_port = ":" in advertise.rpartition("]")[2]
+    return advertise if has_port else f"{advertise}:{listen.rpartition(':')[2]}"
 
 
 def adopt_weights(setup: RunSetup, store: ParticipantStore, data_dir: Path) -> None:

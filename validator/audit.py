@@ -26,6 +26,7 @@ from exact import codec, state
 from exact.errors import ExactError
 from exact.state import State
 from miner.follower import RunFollower
+from miner.metrics import AUDITS, DIFFERS, MATCHES
 from miner.work import derive_payload, get_batches, replay_interval
 from proto.descent.rounds.v1 import rounds_pb2
 
@@ -104,6 +105,7 @@ class Auditor:
         else:
             report.matches = True
             report.finding = "the replay agrees"
+        AUDITS.labels(MATCHES if report.matches else DIFFERS).inc()
         return report
 
     async def _run(

@@ -8,6 +8,7 @@ import structlog
 
 from exact.state import State
 from miner.follower import RunFollower
+from miner.metrics import VERDICTS
 from proto.descent.rounds.v1 import rounds_pb2
 from proto.descent.runs.v1 import runs_pb2
 from proto.descent.weights.v1 import weights_pb2 as w
@@ -161,11 +162,13 @@ class Judge:
             document = self._make_evidence(round_info, heldout, finding)
             evidence_hash = self._follower.store.put_blob(encode_evidence(document))
             verdicts.append(_make_verdict(finding, evidence_hash))
+            reason = w.ReasonCode.Name(finding.reason)
+            VERDICTS.labels(reason.removeprefix("REASON_CODE_").lower()).inc()
             log.info(
                 "verdict",
                 round=round_info.index,
                 uid=finding.uid,
-                reason=w.ReasonCode.Name(finding.reason),
+                reason=reason,
                 heldout_gain_nanonats=_get_nanonats(finding.heldout),
                 assigned_gain_nanonats=_get_nanonats(finding.assigned),
                 why=finding.detail,

@@ -25,6 +25,7 @@ from exact import state
 from exact.codec import PayloadError
 from miner.errors import CheckpointUnavailable
 from miner.follower import RunFollower
+from miner.metrics import COLLECT, JUDGE, REVEAL, ROUND, SETTLE, STAGE_SECONDS
 from proto.descent.rounds.v1 import rounds_pb2
 from proto.descent.runs.v1 import runs_pb2
 from proto.descent.weights.v1 import weights_pb2 as w
@@ -138,7 +139,9 @@ class Validator:
             return
         blocks_left = info.attest_deadline - height - ATTEST_MARGIN_BLOCKS
         seconds = max(1, blocks_left) * self._pace.block_seconds
-        received = await self._availability.collect(info, seconds)
+        ROUND.set(info.index)
+        with STAGE_SECONDS.labels(COLLECT).time():
+            received = await self._availability.collect(info, seconds)
         self._received[info.index] = received
         held = [uid for uid, item in received.items() if item.reason == w.REASON_CODE_OK]
         self._attested.add(info.index)
@@ -158,7 +161,8 @@ class Validator:
     async def _attest_state(self, info: rounds_pb2.Round) -> None:
         if info.index in self._settled:
             return
-        theta = await self.follower.settle(info, FETCH_SECONDS)
+        with STAGE_SECONDS.labels(SETTLE).time():
+            theta = await self.follower.settle(info, FETCH_SECONDS)
         root = state.checkpoint_root(theta)
         self._settled.add(info.index)
         await self.client.submit(
@@ -188,7 +192,8 @@ class Validator:
         received = self._received.get(info.index)
         if received is None:
             received = await self._availability.collect(info, FETCH_SECONDS)
-        judgement = await self._judge.judge(info, received)
+        with STAGE_SECONDS.labels(JUDGE).time():
+            judgement = await self._judge.judge(info, received)
         self._save_judgement(judgement)
         self._pending[info.index] = judgement
 
@@ -247,16 +252,11 @@ class Validator:
         ):
             return
         self._revealed.add(info.index)
-        await self.client.submit(
-            self.key,
-            [
-                w.MsgRevealWeights(
-                    hotkey=self.key.address,
-                    judgement=judgement,
-                    salt=self._get_salt(judgement),
-                )
-            ],
+        message = w.MsgRevealWeights(
+            hotkey=self.key.address, judgement=judgement, salt=self._get_salt(judgement)
         )
+        with STAGE_SECONDS.labels(REVEAL).time():
+            await self.client.submit(self.key, [message])
         log.info("weights_revealed", round=info.index)
         self._forget(info.index)
 

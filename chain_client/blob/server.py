@@ -44,7 +44,7 @@ class BlobServicer(blob_pb2_grpc.BlobServiceServicer):  # type: ignore[misc]
         self._sources = list(sources)
         self._slots = asyncio.Semaphore(max_streams)
         self._write_timeout_s = write_timeout_s
-        self.num_bytes_sent = 0
+        self.num_bytes_sent = self.num_streams_done = 0
 
     def add_source(self, source: BlobSource) -> None:
         """Serve from one more source, asked last."""
@@ -97,6 +97,7 @@ class BlobServicer(blob_pb2_grpc.BlobServiceServicer):  # type: ignore[misc]
             offset += len(piece)
             total_size = 0  # only in the first chunk
             if offset >= len(data):
+                self.num_streams_done += 1
                 return
 
 

@@ -9,5 +9,6 @@
 | `view.py`      | one look at the chain: what the screen and `status` show         |
 | `screen.py`    | the live screen, and plain lines where there is no terminal      |
 | `watch.py`     | show it until it is stopped or a condition holds                 |
+| `spread.py`    | folders of a devnet whose processes run apart                    |
 | `until.py`     | `--until reward, round:N, height:N`                              |
 """

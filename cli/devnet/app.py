@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.context import Context, command, join_endpoints, new_group
+from cli.context import HOME, Context, command, join_endpoints, new_group
 from cli.devnet import layout, processes, watch
 from cli.output import JSON, CommandFailed, NotRunning, UsageFailed, emit, say
 
@@ -66,6 +66,33 @@ def up(
     finally:
         if not detach:
             processes.stop(document.processes.values())
+
+
+@command(app, "spread", needs=HOME)
+def spread(
+    context: Context,
+    folder: Annotated[Path, typer.Argument(help="The folders are made below it.")],
+    nodes: Annotated[int, typer.Option(help="Nodes of the chain.", min=1, max=16)] = 4,
+    validators: Annotated[int, typer.Option(help="Validators.", min=1, max=16)] = 2,
+    miners: Annotated[int, typer.Option(help="Honest miners.", min=1, max=32)] = 3,
+    host: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=ADDRESS of a process, which is called like itself without."),
+    ] = None,
+) -> Any:
+    """Make folders of a devnet whose processes run apart, e.g. in containers; start nothing."""
+    from cli.devnet.genesis import build_spec
+    from cli.devnet.spread import SpreadPlan, make_folders
+
+    hosts = {}
+    for text in host or ():
+        name, separator, address = text.partition("=")
+        if not (name and separator and address):
+            raise UsageFailed(f"--host {text!r} is not NAME=ADDRESS")
+        hosts[name] = address
+    plan = SpreadPlan(folder, nodes, validators, miners, hosts)
+    run_plan = layout.DevnetPlan(folder, num_miners=miners, num_validators=validators)
+    return {"folder": str(folder), "processes": make_folders(plan, build_spec(run_plan))}
 
 
 @command(app, "status", needs=DEVNET, home=layout.DEFAULT_HOME)

@@ -80,8 +80,12 @@ def is_run_created(plan: layout.DevnetPlan) -> bool:
 
 def _write_spec(plan: layout.DevnetPlan) -> None:
     target = plan.home / "run.toml"
-    if target.exists() or not plan.has_run:
-        return
+    if plan.has_run and not target.exists():
+        target.write_text(build_spec(plan))
+
+
+def build_spec(plan: layout.DevnetPlan) -> str:
+    """Build the text of the run's specification."""
     lines = [
         'name = "devnet"',
         f"init_seed = {plan.seed}",
@@ -94,4 +98,4 @@ def _write_spec(plan: layout.DevnetPlan) -> None:
     ]
     if plan.dataset_dir is not None:
         lines += ["[data]", f"directory = '{plan.dataset_dir}'"]
-    target.write_text("\n".join(lines) + "\n")
+    return "\n".join(lines) + "\n"

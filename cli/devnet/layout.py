@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.output import CommandFailed
+from cli.participant_settings import FIRST_MONITOR_PORT
 
 DEFAULT_HOME = Path(".devnet")
 CHAIN_ID = "descent-devnet-1"
@@ -16,7 +17,7 @@ RUN_ID = 1
 FIRST_PARTICIPANT_PORT = 9300
 MAX_PARTICIPANTS = 64
 
-PORTS = {"grpc": 9090, "rpc": 26657, "substrate": 9944, "rest": 1317}
+PORTS = {"grpc": 9090, "rpc": 26657, "substrate": 9944, "rest": 1317, "monitor": 9600}
 COMET_PORTS = {**PORTS, "p2p": 26656}
 PORTS_PER_NODE = 10
 EMBEDDED, COMETBFT = "embedded", "cometbft"
@@ -73,7 +74,7 @@ class DevnetPlan:
         return COMET_PORTS[name] + PORTS_PER_NODE * node_index + self.port_offset
 
     def list_endpoints(self) -> dict[str, str]:
-        """List what clients connect to: grpc, rpc, substrate, rest; then grpc-1... and so on."""
+        """List what clients connect to: grpc, rpc, substrate, rest, monitor; then grpc-1..."""
         found = {}
         for index in range(self.num_nodes):
             suffix = f"-{index}" if index else ""
@@ -81,6 +82,7 @@ class DevnetPlan:
             found[f"rpc{suffix}"] = f"http://127.0.0.1:{self.get_port('rpc', index)}"
             found[f"substrate{suffix}"] = f"ws://127.0.0.1:{self.get_port('substrate', index)}"
             found[f"rest{suffix}"] = f"http://127.0.0.1:{self.get_port('rest', index)}"
+            found[f"monitor{suffix}"] = f"http://127.0.0.1:{self.get_port('monitor', index)}"
         return found
 
     @property
@@ -160,8 +162,8 @@ def find_busy_port(plan: DevnetPlan) -> int | None:
     ports = [plan.get_port(name, index) for index in range(plan.num_nodes) for name in names]
     if plan.has_run:
         count = plan.num_miners + plan.num_validators + len(plan.attackers)
-        first = FIRST_PARTICIPANT_PORT + plan.port_offset
-        ports += range(first, first + count)
+        for first in (FIRST_PARTICIPANT_PORT, FIRST_MONITOR_PORT):
+            ports += range(first + plan.port_offset, first + plan.port_offset + count)
     for port in ports:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

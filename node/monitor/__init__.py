@@ -2,6 +2,7 @@
 
 | file          | holds                | duty                                                     |
 |---------------|----------------------|----------------------------------------------------------|
+| `probe.py`    | `probe`              | asks such a URL once, for health checks                  |
 | `server.py`   | `MonitorServer`      | `/metrics`, `/healthz` and `/readyz` over HTTP           |
 | `meters.py`   | `MeteredApplication` | counts and times what an engine asks of the application  |
 | `look.py`     | `EngineLook`         | height, peers and mempool of either engine               |

@@ -25,6 +25,7 @@ from chain_client.errors import NotFound
 from chain_client.keys import Key
 from chain_client.sync_client import SyncChainClient
 from cli.devnet.layout import FIRST_PARTICIPANT_PORT, PORTS, RUN_ID
+from cli.participant_settings import FIRST_MONITOR_PORT
 from genesis.devnet import get_account
 from proto.descent.rounds.v1 import rounds_pb2
 from proto.descent.runs.v1 import runs_pb2
@@ -67,8 +68,9 @@ directory = 'TEXT'
 
 def find_port_offset() -> int:
     """Find an offset with which the doors and the participants have free ports."""
-    first = FIRST_PARTICIPANT_PORT
-    ports = [*PORTS.values(), *range(first, first + NUM_PARTICIPANT_PORTS)]
+    firsts = (FIRST_PARTICIPANT_PORT, FIRST_MONITOR_PORT)
+    seats = [first + uid for first in firsts for uid in range(NUM_PARTICIPANT_PORTS)]
+    ports = [*PORTS.values(), *seats]
     for _ in range(100):
         offset = random.randrange(1_000, 30_000)
         if all(_is_free(port + offset) for port in ports):
