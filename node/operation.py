@@ -96,6 +96,12 @@ NODE_SETTINGS = (
         ADDRESS,
     ),
     Setting(
+        "substrate.calls_per_minute",
+        0,
+        "Calls a minute of one WebSocket to the Substrate door; 0 for no limit.",
+        INTEGER,
+    ),
+    Setting(
         "monitor.listen",
         f"{LOCAL}:{MONITOR_PORT}",
         "Metrics, /healthz and /readyz; empty: none.",
@@ -254,7 +260,12 @@ def _make_door_options(resolved: Resolved) -> dict[str, tuple[str, ...]]:
         name: tuple(f"--cors-allowed-origin={item}" for item in resolved[f"{name}.cors_origins"])
         for name in ("rest", "rpc")
     }
-    return {**cors, "rest": (*cors["rest"], "--max-requests-per-second", rate)}
+    calls = resolved["substrate.calls_per_minute"]
+    return {
+        **cors,
+        "rest": (*cors["rest"], "--max-requests-per-second", rate),
+        "substrate": ("--rpc-rate-limit", str(calls)) if calls else (),
+    }
 
 
 def _make_comet_settings(resolved: Resolved, offset: int) -> CometSettings:
