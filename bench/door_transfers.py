@@ -24,6 +24,7 @@ from typing import Any
 
 import grpc
 import grpc.aio
+from websockets.asyncio.client import connect
 
 from bench.live_node import LiveNode, fund_senders, start_node
 from bench.node_transfers import Sender
@@ -82,7 +83,22 @@ async def open_rpc(node: LiveNode, stack: AsyncExitStack) -> Send:
     return send
 
 
-OPENERS = {"grpc": open_grpc, "rpc": open_rpc}
+async def open_substrate(node: LiveNode, stack: AsyncExitStack) -> Send:
+    """Open one WebSocket to the Substrate door, for extrinsics; one call at a time."""
+    socket = await stack.enter_async_context(connect(f"ws://{node.substrate}", proxy=None))
+
+    async def send(tx: bytes) -> None:
+        body = {"jsonrpc": "2.0", "id": 1, "method": "author_submitExtrinsic"}
+        await socket.send(json.dumps({**body, "params": ["0x" + tx[1:].hex()]}))
+        answer = json.loads(await socket.recv())
+        if "error" in answer:
+            raise SystemExit(f"refused: {answer}")
+
+    return send
+
+
+DOORS = ("grpc", "rpc")
+OPENERS = {"grpc": open_grpc, "rpc": open_rpc, "substrate": open_substrate}
 
 
 class Watcher:
@@ -186,7 +202,7 @@ async def measure(options: argparse.Namespace, node: LiveNode) -> dict[str, Any]
     async with ChainClient.connect(node.grpc) as client:
         watcher = Watcher(client)
         following = asyncio.create_task(watcher.run())
-        for door in OPENERS:
+        for door in DOORS:
             txs = sign_transfers(senders, options.txs)
             flood = await measure_flood(node, door, txs, options.clients, watcher)
             flood["txs_a_block_max"] = max(watcher.blocks)

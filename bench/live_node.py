@@ -7,7 +7,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from chain_client.keys import Key
 from chain_client.sync_client import SyncChainClient
 from genesis.devnet import get_account, init_devnet_home
 from node.doors.supervisor import get_listen
+from node.operation import MONITOR_PORT
 from node.runtime.coins import build_coin
 
 START_SECONDS = 180.0
@@ -42,6 +44,7 @@ class LiveNode:
     rpc: str
     substrate: str
     home: Path
+    monitor: str = ""
 
     def measure_memory(self) -> dict[str, float]:
         """Measure resident memory of node and doors, MiB."""
@@ -61,6 +64,15 @@ class LiveNode:
             module = next((part for part in child.cmdline() if "doors" in part), str(child.pid))
             found[module.rpartition(".")[2]] = read_anonymous(child.pid)
         return found
+
+    def measure_blocks(self) -> tuple[int, float]:
+        """Measure blocks so far, and the seconds the application spent on all their steps."""
+        with urllib.request.urlopen(f"http://{self.monitor}/metrics", timeout=10) as response:
+            lines = response.read().decode().splitlines()
+        values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+        steps = "descent_node_block_step_seconds_sum"
+        spent = sum(float(value) for name, value in values.items() if name.startswith(steps))
+        return int(float(values["descent_node_height"])), spent
 
     def measure_cpu(self) -> dict[str, float]:
         """Measure processor seconds so far of node and doors."""
@@ -102,7 +114,8 @@ def start_node(
         ]
         process = subprocess.Popen(command, stdout=sys.stderr, stderr=sys.stderr)
         at = {name: f"{host}:{port}" for name, (host, port) in get_listen(port_offset).items()}
-        node = LiveNode(process, at["grpc"], at["rpc"], at["substrate"], home)
+        monitor = f"127.0.0.1:{MONITOR_PORT + port_offset}"
+        node = LiveNode(process, at["grpc"], at["rpc"], at["substrate"], home, monitor)
         try:
             with connect(node) as client:
                 client.wait_height(2)
@@ -117,24 +130,30 @@ def connect(node: LiveNode) -> SyncChainClient:
     return SyncChainClient.connect(node.grpc, retry_for_s=START_SECONDS)
 
 
-def fund_senders(node: LiveNode, count: int) -> list[Sender]:
-    """Give so many new accounts coins from the faucet; return them, ready to sign."""
+def fund_senders(node: LiveNode, count: int, first: int = 0) -> list[Sender]:
+    """Give new accounts, from number `first` on, coins from the faucet; return them to sign."""
+    senders = [Sender(index) for index in range(first, first + count)]
+    give_coins(node, [sender.text for sender in senders])
+    with connect(node) as client:
+        for sender in senders:
+            sender.number = find_number(client, sender.text)
+    return senders
+
+
+def give_coins(node: LiveNode, addresses: Sequence[str]) -> None:
+    """Send coins of the faucet to accounts, many a transaction."""
     faucet = get_account("faucet")
     key = Key("faucet", faucet.secret)
-    senders = [Sender(index) for index in range(count)]
     with connect(node) as client:
-        for at in range(0, count, OUTPUTS_A_TX):
-            part = senders[at : at + OUTPUTS_A_TX]
+        for at in range(0, len(addresses), OUTPUTS_A_TX):
+            part = addresses[at : at + OUTPUTS_A_TX]
             coins = [build_coin("udsc", START_UDSC)]
             total = [build_coin("udsc", START_UDSC * len(part))]
             message = bank_tx.MsgMultiSend()
             message.inputs.add(address=faucet.address, coins=total)
-            for sender in part:
-                message.outputs.add(address=sender.text, coins=coins)
+            for address in part:
+                message.outputs.add(address=address, coins=coins)
             client.submit(key, [message])
-        for sender in senders:
-            sender.number = find_number(client, sender.text)
-    return senders
 
 
 def find_number(client: SyncChainClient, address: str) -> int:
