@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -125,6 +126,14 @@ class TrainingNetwork:
         _, alive = psutil.wait_procs(family, timeout=20)
         assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
 
+    def wipe(self, index: int) -> None:
+        """Remove a dead node's data, but not what it signed last."""
+        for path in (self.plan.list_node_homes()[index] / "data").iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name != "priv_validator_state.json":
+                path.unlink()
+
     def stop(self, name: str) -> None:
         """Stop a process as an operator does."""
         processes.stop([self.entries[name]])
@@ -203,8 +212,14 @@ class TrainingNetwork:
             found.append(str(header["app_hash"]))
         return found
 
-    def ensure_agreement(self, first: int = 1) -> int:
-        """Check that all nodes have the same app hash at every height; returns the last height."""
+    def ensure_agreement(self) -> int:
+        """Check that all nodes have the same app hash at every height they keep.
+
+        Returns:
+            The last height.
+        """
+        statuses = [self.call(index, "status") for index in range(self.plan.num_nodes)]
+        first = max(int(item["sync_info"]["earliest_block_height"]) for item in statuses)
         last = min(self.get_height(index) for index in range(self.plan.num_nodes)) - 1
         assert last >= first
         reference = self.list_app_hashes(0, first, last)
