@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from cli.devnet.layout import RUN_ID
+from tests.engine.comet.replay import list_pythons, replay_elsewhere
 from tests.support.comet_network import needs_cometbft
 from tests.support.training_network import KINDS, TrainingNetwork, get_count
 
@@ -92,6 +94,13 @@ def test_perturbed_at_random(tmp_path: Path) -> None:
         last = network.ensure_agreement()
         index = network.get_round()
         network.wait(lambda: network.get_round() > index, 60, "the next round")
+        expected = dict(enumerate(network.list_app_hashes(0, 1, last), start=1))
+        network.stop("node")
+        home, pythons = network.plan.list_node_homes()[0], [sys.executable, *list_pythons()]
+        for number, python in enumerate(pythons):
+            found = replay_elsewhere(home, tmp_path / str(number), python, str(number))
+            assert {height: found[height].upper() for height in expected} == expected, python
+    print(f"replayed by the embedded engine under {len(pythons)} versions of Python")
     print(
         f"{len(plan)} perturbations in {time.monotonic() - started:.0f} s, {last} heights agree on "
         f"4 nodes, rounds {first_round} to {index}; longest wait for two blocks, s: "

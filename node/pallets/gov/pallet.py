@@ -37,6 +37,7 @@ from node.pallets.gov.errors import (
 )
 from node.pallets.gov.legacy import SERVICE as LEGACY_SERVICE
 from node.pallets.gov.legacy import LegacyGov
+from node.pallets.gov.packed import check_packed
 from node.pallets.gov.queries import VOTING
 from node.pallets.gov.tally import OPTIONS, Outcome, build_result, decide
 from node.pallets.gov.types import (
@@ -237,6 +238,7 @@ class GovPallet(LegacyGov):
             message = spec.message_class.FromString(packed.value)
         except DecodeError as error:
             raise MessageInvalid(f"{packed.type_url} does not parse") from error
+        check_packed(message, self._dispatcher)
         try:
             json_format.MessageToDict(message)  # what cannot be shown cannot be exported either
         except (ValueError, TypeError, json_format.Error) as error:

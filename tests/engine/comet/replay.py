@@ -9,7 +9,9 @@ With HEIGHT it stops there: TARGET/data/state then is the state after that block
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -19,9 +21,30 @@ from node.engine.embedded import EmbeddedEngine, EngineOptions
 from node.engine.errors import NotEnoughPower
 from node.store.state import StateStore
 
+ROOT = Path(__file__).resolve().parents[3]
+
 
 class _Reached(Exception):
     pass
+
+
+def list_pythons() -> list[str]:
+    """List the interpreters of other versions that have the node's packages: $DESCENT_PYTHONS."""
+    return [path for path in os.environ.get("DESCENT_PYTHONS", "").split(":") if path]
+
+
+def replay_elsewhere(home: Path, target: Path, python: str, seed: str) -> dict[int, str]:
+    """Replay in a process of its own, by a Python and with a hash seed; app hashes by height."""
+    done = subprocess.run(
+        [python, "-m", "tests.engine.comet.replay", home, target],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONHASHSEED": seed},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert not done.returncode, done.stderr[-3000:]
+    return {int(height): app_hash for height, app_hash in json.loads(done.stdout).items()}
 
 
 def replay(home: Path, target: Path, until: int | None = None) -> dict[int, str]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -25,8 +22,8 @@ from node.chain import CHAIN_ID
 from node.doors.supervisor import GRPC_PORT
 from node.engine.blockstore import BlockStore
 from node.engine.hashing import hash_header
-from tests.engine.comet.replay import replay
-from tests.support.comet_network import ROOT, CometNetwork, needs_cometbft
+from tests.engine.comet.replay import list_pythons, replay, replay_elsewhere
+from tests.support.comet_network import CometNetwork, needs_cometbft
 from tests.support.transfers import build_send
 
 pytestmark = needs_cometbft
@@ -198,23 +195,22 @@ def test_mirror_is_filled_again(network: CometNetwork) -> None:
 def test_app_hashes_under_both_engines_and_hash_seeds(
     network: CometNetwork, tmp_path: Path
 ) -> None:
-    """Every block once more under the embedded engine, in processes with other hash seeds."""
+    """Every block once more under the embedded engine, in processes with other hash seeds.
+
+    And by other versions of Python, where $DESCENT_PYTHONS names some.
+    """
     _, answer = send(network, 9)
     top = int(wait_for_tx(network, answer.txhash).height)
     network.wait_for_height(top + 1)
     expected = {height: network.get_app_hash(height) for height in range(1, top + 1)}
     assert network.stop() == 0
-    for seed in ("1", "77"):
-        target = tmp_path / f"seed-{seed}"
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.engine.comet.replay", network.homes[0], target],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONHASHSEED": seed},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        found = {int(height): app_hash for height, app_hash in json.loads(done.stdout).items()}
+    ways = [
+        (sys.executable, "1"),
+        (sys.executable, "77"),
+        *((path, "5") for path in list_pythons()),
+    ]
+    for number, (python, seed) in enumerate(ways):
+        found = replay_elsewhere(network.homes[0], tmp_path / str(number), python, seed)
         assert {height: found[height] for height in expected} == expected
     network.start()
     network.wait_for_height(top + 2)

@@ -9,6 +9,7 @@ from cosmos.bank.v1beta1 import tx_pb2 as bank_tx_pb2
 from cosmos.distribution.v1beta1 import tx_pb2 as distribution_tx_pb2
 from cosmos.gov.v1 import gov_pb2, query_pb2, tx_pb2
 from cosmos.staking.v1beta1 import tx_pb2 as staking_tx_pb2
+from google.protobuf import any_pb2
 
 from node.pallets.gov.errors import (
     DepositDenomInvalid,
@@ -211,6 +212,37 @@ def test_cancel(chain: GovChain) -> None:
 )
 def test_invalid_proposals(chain: GovChain, message: Any, error: type[ChainError]) -> None:
     chain.assert_noop(message, error)
+
+
+def nest(depth: int) -> Any:
+    """A proposal of governance that proposes a proposal ..., so deep."""
+    message = build_proposal(proposer=AUTHORITY)
+    for _ in range(depth):
+        message = build_proposal(message, proposer=AUTHORITY)
+    return message
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        any_pb2.Any(type_url="/cosmos.gov.v1.MsgVote", value=b"\x01" * 32),
+        any_pb2.Any(type_url="/cosmos.gov.v1.Vote", value=b""),
+        any_pb2.Any(type_url="/unknown.Type", value=b""),
+        any_pb2.Any(type_url="else.org/cosmos.gov.v1.MsgVote", value=b""),
+        any_pb2.Any(),
+    ],
+)
+def test_invalid_packed(chain: GovChain, inner: Any) -> None:
+    """What a proposal's message holds has to be a call that parses, whatever is loaded."""
+    held = tx_pb2.MsgSubmitProposal(proposer=AUTHORITY, title="t", summary="s", messages=[inner])
+    chain.assert_noop(build_proposal(held), MessageInvalid)
+
+
+def test_packed_depth(chain: GovChain) -> None:
+    """Deep nesting is refused before anything recurses into it."""
+    chain.run(build_proposal(nest(3)))
+    for depth in (5, 100, 1_000):
+        chain.assert_noop(build_proposal(nest(depth)), MessageInvalid)
 
 
 def test_invalid_without_governance(chain: GovChain) -> None:
