@@ -4,8 +4,10 @@
 
 The whole block: CheckTx of every transfer, then FinalizeBlock with signatures, fees and events,
 app hash and Commit to the disk. Every block has other senders and recipients, at random among all
-accounts. Prints one JSON document: medians in ms, CheckTx in us a transaction, ratios, and how
-long a new process needs to open the large state, with its memory then.
+accounts; small and large state take turns block by block. Then, of the large one: how long a new
+process needs to open it, a snapshot in chunks, and its restoration in another process. Prints one
+JSON document: medians in ms, CheckTx in us a transaction, by the clock and in processor time, and
+ratios. States that are in `--folder` already are used as they are.
 """
 
 from __future__ import annotations
@@ -14,21 +16,24 @@ import argparse
 import hashlib
 import json
 import random
-import shutil
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from bench.node_transfers import START_UDSC, Sender, make_block, start_application
+from bench.node_transfers import GENESIS_NS, START_UDSC, Sender, make_block, start_application
 from node.chain import build_chain
 from node.runtime.addresses import encode_account
 from node.runtime.application import Application
+from node.store.snapshots import SnapshotImport, load_manifest, read_chunk, write_snapshot
 from node.store.state import StateStore
 
 # isort: split
@@ -36,8 +41,11 @@ from cosmos.auth.v1beta1 import auth_pb2
 from tendermint.abci import types_pb2 as abci
 
 SMALL = 1000
+NUM_SENDERS = 12_000
 FILL_BATCH = 50_000
-KEEP_RECENT = 100
+NAMES = ("finalize_ms", "commit_ms", "block_ms", "check_us_a_tx")
+Seconds = tuple[float, float]
+"""By the clock, and of the processor."""
 
 
 def make_addr(index: int) -> bytes:
@@ -45,11 +53,10 @@ def make_addr(index: int) -> bytes:
     return hashlib.sha256(b"account %d" % index).digest()[:20]
 
 
-def fill(store: StateStore, first: int, addrs: list[bytes]) -> float:
-    """Give addresses an account and a balance; return the seconds it took."""
+def fill(store: StateStore, first: int, addrs: list[bytes]) -> None:
+    """Give addresses an account and a balance."""
     chain = build_chain()
     accounts, balances = chain.accounts.storage.accounts, chain.bank.storage.balances
-    started = time.perf_counter()
     for at in range(0, len(addrs), FILL_BATCH):
         records: dict[str, dict[bytes, bytes | None]] = {"accounts": {}, "bank": {}}
         for index, addr in enumerate(addrs[at : at + FILL_BATCH], first + at):
@@ -60,64 +67,80 @@ def fill(store: StateStore, first: int, addrs: list[bytes]) -> float:
             records["bank"][key] = balances.value_codec.encode(START_UDSC)
         store.stage(store.version + 1, records)
         store.commit(keep_recent=2, prune_limit=1_000_000)
-    return time.perf_counter() - started
 
 
-def measure(folder: Path, num_accounts: int, num_txs: int, num_blocks: int) -> dict[str, Any]:
-    """Time blocks of transfers on a state of `num_accounts`."""
-    num_senders = min(num_accounts, num_txs * num_blocks)
-    senders = [Sender(index) for index in range(num_senders)]
-    application, store = start_application(folder, senders)
-    others = [make_addr(index) for index in range(num_accounts - num_senders)]
-    fill_s = fill(store, num_senders, others)
-    recipients = [sender.addr for sender in senders] + others
-    store.close()
-    store = StateStore.open(folder)
-    application = build_chain().open_application(store)
-    chance = random.Random(1)
-    times: dict[str, list[float]] = {"check": [], "finalize": [], "commit": []}
-    for number in range(num_blocks):
-        chosen = [senders[(number * num_txs + i) % num_senders] for i in range(num_txs)]
-        txs = [s.sign_transfer(encode_account(chance.choice(recipients))) for s in chosen]
-        for name, seconds in run_block(application, store.version + 1, txs).items():
-            times[name].append(seconds)
-    process = psutil.Process()
-    result = {f"{name}_ms": round(1000 * statistics.median(t), 1) for name, t in times.items()}
-    result["block_ms"] = round(result["finalize_ms"] + result["commit_ms"], 1)
-    result["check_us_a_tx"] = round(result.pop("check_ms") * 1000 / num_txs, 1)
-    result |= {"accounts": num_accounts, "fill_s": round(fill_s, 1)}
-    result["rss_mib"] = round(process.memory_info().rss / 2**20, 1)
-    store.close()
-    result["file_mib"] = round((folder / "data.mdb").stat().st_size / 2**20, 1)
-    return result
+class FilledState:
+    """A chain with so many accounts in a folder, made unless it is there; times its blocks."""
+
+    def __init__(self, folder: Path, num_accounts: int) -> None:
+        self.folder = folder
+        self.num_accounts = num_accounts
+        self.senders = [Sender(index) for index in range(min(num_accounts, NUM_SENDERS))]
+        others = [make_addr(index) for index in range(num_accounts - len(self.senders))]
+        if not (folder / "data.mdb").exists():
+            _, store = start_application(folder, self.senders)
+            fill(store, len(self.senders), others)
+            store.close()
+        self.recipients = [sender.addr for sender in self.senders] + others
+        self.store = StateStore.open(folder)
+        self.application = build_chain().open_application(self.store)
+        self.times: dict[str, list[Seconds]] = {"check": [], "finalize": [], "commit": []}
+        self._next = 0
+        accounts = build_chain().accounts.storage.accounts
+        for sender in self.senders:
+            raw = self.store.get("accounts", accounts.encode_key(sender.addr)) or b""
+            sender.sequence = accounts.value_codec.decode(raw).sequence
+
+    def run_block(self, num_txs: int, chance: random.Random) -> None:
+        """Sign, check, execute and commit transfers of the next senders; note the seconds."""
+        txs = []
+        for _ in range(num_txs):
+            sender = self.senders[self._next % len(self.senders)]
+            self._next += 1
+            txs.append(sender.sign_transfer(encode_account(chance.choice(self.recipients))))
+        for name, seconds in run_block(self.application, self.store.version + 1, txs).items():
+            self.times[name].append(seconds)
+
+    def summarise(self, num_txs: int) -> dict[str, Any]:
+        """Return the medians."""
+        result: dict[str, Any] = {"accounts": self.num_accounts}
+        for column, kind in enumerate(("", "cpu_")):
+            found = {
+                name: 1000 * statistics.median(seconds[column] for seconds in times)
+                for name, times in self.times.items()
+            }
+            for name in ("finalize", "commit"):
+                result[f"{kind}{name}_ms"] = round(found[name], 1)
+            result[f"{kind}block_ms"] = round(found["finalize"] + found["commit"], 1)
+            result[f"{kind}check_us_a_tx"] = round(1000 * found["check"] / num_txs, 1)
+        result["file_mib"] = round((self.folder / "data.mdb").stat().st_size / 2**20, 1)
+        return result
 
 
-def run_block(application: Application, height: int, txs: list[bytes]) -> dict[str, float]:
+def clock() -> Seconds:
+    """Read both clocks."""
+    return time.perf_counter(), time.process_time()
+
+
+def run_block(application: Application, height: int, txs: list[bytes]) -> dict[str, Seconds]:
     """Check, execute and commit one block; return the seconds of each."""
-    started = time.perf_counter()
-    for tx in txs:
-        assert application.check_tx(abci.RequestCheckTx(tx=tx, type=abci.NEW)).code == 0
-    checked = time.perf_counter()
-    commit_s = 0.0
-    commit = application.commit
-
-    def timed_commit(request: Any) -> Any:
-        nonlocal commit_s
-        began = time.perf_counter()
-        response = commit(request)
-        commit_s = time.perf_counter() - began
-        return response
-
-    application.commit = timed_commit  # type: ignore[method-assign]
-    response = make_block(application, height, txs)
-    application.commit = commit  # type: ignore[method-assign]
-    whole = time.perf_counter() - checked
-    assert all(result.code == 0 for result in response.tx_results)
-    return {"check": checked - started, "finalize": whole - commit_s, "commit": commit_s}
+    requests = [abci.RequestCheckTx(tx=tx, type=abci.NEW) for tx in txs]
+    request = abci.RequestFinalizeBlock(height=height, txs=txs)
+    request.time.FromNanoseconds(GENESIS_NS + height * 10**9)
+    marks = [clock()]
+    checked = [application.check_tx(check) for check in requests]
+    marks.append(clock())
+    response = application.finalize_block(request)
+    marks.append(clock())
+    application.commit(abci.RequestCommit())
+    marks.append(clock())
+    assert not any(result.code for result in [*checked, *response.tx_results])
+    spans = [(after[0] - before[0], after[1] - before[1]) for before, after in pairwise(marks)]
+    return dict(zip(("check", "finalize", "commit"), spans, strict=True))
 
 
 def open_state(folder: Path) -> dict[str, float]:
-    """Open a state as a node that starts does; return seconds and memory."""
+    """Open a state as a node that starts does; return seconds."""
     started = time.perf_counter()
     with StateStore.open(folder) as store:
         application = build_chain().open_application(store)
@@ -125,11 +148,71 @@ def open_state(folder: Path) -> dict[str, float]:
         seconds = time.perf_counter() - started
         make_block(application, height + 1, [])
         first_block = time.perf_counter() - started - seconds
-    rss = psutil.Process().memory_info().rss
+    return {"open_s": round(seconds, 3), "first_block_s": round(first_block, 3)}
+
+
+def make_snapshot(folder: Path) -> dict[str, float]:
+    """Write the newest version of a state as a snapshot beside it; return seconds and MiB."""
+    started = time.perf_counter()
+    with StateStore.open(folder) as store, store.view() as view:
+        manifest = write_snapshot(view, folder / "snapshots")
+    seconds = time.perf_counter() - started
+    chunks = folder / "snapshots" / str(manifest.height)
+    num_bytes = sum(path.stat().st_size for path in chunks.iterdir())
+    return {"seconds": round(seconds, 1), "mib": round(num_bytes / 2**20, 1)}
+
+
+def restore_snapshot(folder: Path) -> dict[str, float]:
+    """Restore the snapshot beside a state into a new one; return seconds."""
+    (path,) = (folder / "snapshots").iterdir()
+    manifest = load_manifest(path)
+    started = time.perf_counter()
+    taken = SnapshotImport(manifest)
+    for index in range(len(manifest.chunk_hashes)):
+        taken.add(index, read_chunk(path.parent, manifest.height, index))
+    with (
+        tempfile.TemporaryDirectory(dir=folder) as target,
+        StateStore.open(Path(target)) as store,
+    ):
+        application = build_chain().open_application(store)
+        assert application.restore_state(manifest.height, taken.changes, manifest.app_hash)
+        seconds = time.perf_counter() - started
+    return {"seconds": round(seconds, 1)}
+
+
+STEPS: dict[str, Callable[[Path], dict[str, float]]] = {
+    "open": open_state,
+    "snapshot": make_snapshot,
+    "restore": restore_snapshot,
+}
+
+
+def run_step(name: str, folder: Path) -> dict[str, float]:
+    """Run a step in a process of its own."""
+    command = [sys.executable, "-m", "bench.large_state", "--step", name, "--folder", str(folder)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
+def measure(folder: Path, num_accounts: int, num_txs: int, num_blocks: int) -> dict[str, Any]:
+    """Time blocks of both states in turns, then the steps of the large one."""
+    chance = random.Random(1)
+    states = FilledState(folder / "small", SMALL), FilledState(folder / "large", num_accounts)
+    for _ in range(num_blocks):
+        for state in states:
+            state.run_block(num_txs, chance)
+    small, large = (state.summarise(num_txs) for state in states)
+    anonymous_mib = round(psutil.Process().memory_full_info().uss / 2**20, 1)
+    for state in states:
+        state.store.close()
     return {
-        "open_s": round(seconds, 3),
-        "first_block_s": round(first_block, 3),
-        "rss_mib": round(rss / 2**20, 1),
+        "txs": num_txs,
+        "small": small,
+        "large": large,
+        "ratio": {name: round(large[name] / small[name], 2) for name in NAMES},
+        "uss_mib": anonymous_mib,
+        "large_steps": {name: run_step(name, folder / "large") for name in STEPS},
     }
 
 
@@ -139,24 +222,18 @@ def main() -> None:
     parser.add_argument("--accounts", type=int, default=1_000_000)
     parser.add_argument("--txs", type=int, default=1000)
     parser.add_argument("--blocks", type=int, default=12)
-    parser.add_argument("--folder", type=Path, default=None, help="where the states are made")
-    parser.add_argument("--open", type=Path, default=None, help="only open the state in a folder")
+    parser.add_argument("--folder", type=Path, default=None, help="where the states are or go")
+    parser.add_argument("--step", choices=sorted(STEPS), help="only this, on the state in a folder")
     options = parser.parse_args()
-    if options.open is not None:
-        print(json.dumps(open_state(options.open)))
+    if options.step:
+        found = STEPS[options.step](options.folder)
+        peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+        print(json.dumps({**found, "peak_mib": round(peak_mib, 1)}))
         return
-    folder = Path(tempfile.mkdtemp(dir=options.folder))
-    try:
-        small = measure(folder / "small", SMALL, options.txs, options.blocks)
-        large = measure(folder / "large", options.accounts, options.txs, options.blocks)
-        command = [sys.executable, "-m", "bench.large_state", "--open", str(folder / "large")]
-        reopened = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
-    finally:
-        shutil.rmtree(folder)
-    names = ("finalize_ms", "commit_ms", "block_ms", "check_us_a_tx")
-    ratio = {name: round(large[name] / small[name], 2) for name in names}
-    result = {"txs": options.txs, "small": small, "large": large, "ratio": ratio}
-    print(json.dumps({**result, "restart": reopened}, indent=1))
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.folder or Path(temporary)
+        result = measure(folder, options.accounts, options.txs, options.blocks)
+        print(json.dumps(result, indent=1))
 
 
 if __name__ == "__main__":

@@ -118,7 +118,8 @@ class Node:
 
     def has_made_hash(self) -> bool:
         """Tell whether there are at least two leaves below."""
-        return len(self.data) > HEAD_SIZE and bool(self.data[5] & 2)
+        data = self.data
+        return len(data) > HEAD_SIZE and data[5] & 2 > 0
 
     def encode(self) -> bytes:
         """Encode an unfolded node."""
@@ -197,25 +198,7 @@ class Node:
         present, leaf, made = _MASKS.unpack_from(self.data)
         if not present >> slot & 1:
             return None
-        below = (1 << slot) - 1
-        num_leaves = (leaf & below).bit_count()
-        num_inner = (present & below).bit_count() - num_leaves
-        at = HEAD_SIZE + HASH_SIZE * made.bit_count()
-        return at + num_leaves * LEAF_SIZE + num_inner * INNER_SIZE, bool(leaf >> slot & 1)
-
-    def hash_place(self, i: int, made: int) -> bytes:
-        """Get or make the hash at a place from the bytes."""
-        if made >> i & 1:
-            at = HEAD_SIZE + HASH_SIZE * (made & (1 << i) - 1).bit_count()
-            return self.data[at : at + HASH_SIZE]
-        below = int.from_bytes(self.data[:2], "big") & _SLOTS_BELOW[i]
-        found = self.find_child(below.bit_length() - 1) if below else None
-        if found is None:
-            return EMPTY_HASH
-        at, is_leaf = found
-        if is_leaf:
-            return sha256(b"\x00" + self.data[at : at + LEAF_SIZE]).digest()
-        return self.data[at + VERSION_SIZE : at + INNER_SIZE]
+        return find_offset(slot, present, leaf, made), bool(leaf >> slot & 1)
 
     def fold(self, slot: int, before: bytes, after: bytes) -> list[tuple[int, bytes]]:
         """Compute the made hashes above a child whose hash was `before` and becomes `after`.
@@ -225,21 +208,34 @@ class Node:
         Raises:
             StoreCorrupt: the bytes are not proved, and the old hashes do not fold.
         """
-        made = int.from_bytes(self.data[4:6], "big")
+        data, is_proved = self.data, self.is_proved
+        present, leaf, made = _MASKS.unpack_from(data)
         found = []
         i = NUM_SLOTS + slot
         while i > 1:
-            parent = i >> 1
+            parent, sibling = i >> 1, i ^ 1
             if made >> parent & 1:
-                side = self.hash_place(i ^ 1, made)
+                below = present & _SLOTS_BELOW[sibling]
+                if made >> sibling & 1:
+                    at = HEAD_SIZE + HASH_SIZE * (made & (1 << sibling) - 1).bit_count()
+                    side = data[at : at + HASH_SIZE]
+                elif not below:
+                    side = EMPTY_HASH
+                else:
+                    only = below.bit_length() - 1
+                    at = find_offset(only, present, leaf, made)
+                    if leaf >> only & 1:
+                        side = sha256(b"\x00" + data[at : at + LEAF_SIZE]).digest()
+                    else:
+                        side = data[at + VERSION_SIZE : at + INNER_SIZE]
                 at = HEAD_SIZE + HASH_SIZE * (made & (1 << parent) - 1).bit_count()
-                if not self.is_proved:
-                    old = b"\x01" + side + before if i & 1 else b"\x01" + before + side
-                    before = sha256(old).digest()
-                    if before != self.data[at : at + HASH_SIZE]:
+                if not is_proved:
+                    before = sha256(
+                        b"\x01" + side + before if i & 1 else b"\x01" + before + side
+                    ).digest()
+                    if before != data[at : at + HASH_SIZE]:
                         raise StoreCorrupt(f"a tree node does not have its hash: {WHAT_TO_DO}")
-                new = b"\x01" + side + after if i & 1 else b"\x01" + after + side
-                after = sha256(new).digest()
+                after = sha256(b"\x01" + side + after if i & 1 else b"\x01" + after + side).digest()
                 found.append((at, after))
             i = parent
         return found
@@ -251,3 +247,11 @@ class Node:
         for place, node_hash in hashes:
             data[place : place + HASH_SIZE] = node_hash
         return Node(bytes(data), is_proved=self.is_proved)
+
+
+def find_offset(slot: int, present: int, leaf: int, made: int) -> int:
+    """Find where the child in a slot begins in the bytes of a node with these masks."""
+    below = (1 << slot) - 1
+    num_below, num_leaves = (present & below).bit_count(), (leaf & below).bit_count()
+    at = HEAD_SIZE + HASH_SIZE * made.bit_count()
+    return at + num_below * INNER_SIZE + num_leaves * (LEAF_SIZE - INNER_SIZE)

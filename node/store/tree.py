@@ -17,7 +17,6 @@ from hashlib import sha256
 from node.store.errors import WHAT_TO_DO, StoreCorrupt
 from node.store.nodes import HEAD_SIZE, INNER_SIZE, LEAF_SIZE, NUM_SLOTS, VERSION_SIZE, Leaf, Node
 from node.store.proofs import EMPTY_HASH, HASH_SIZE, TreeProof, hash_leaf
-from node.store.tables import STORE_ID_SIZE
 
 Change = tuple[bytes, bytes | None, bytes]  # key hash, value hash or None to delete, key
 ReadNode = Callable[[int, bytes], bytes | None]  # (version, label) -> stored bytes
@@ -66,8 +65,6 @@ class NodeCache:
             raise StoreCorrupt(
                 f"tree node {label.hex()} of version {version} does not have its hash: {WHAT_TO_DO}"
             )
-        if label[STORE_ID_SIZE] <= CACHED_DEPTH_MAX:
-            node.unfold()  # it may stay in memory, where it counts as proved
         return node
 
     def keep(self, version: int, nodes: dict[bytes, Node]) -> None:
