@@ -22,6 +22,7 @@ after that. So after a crash the newest block is in one of three conditions, whi
 
 import json
 import os
+import struct
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -462,13 +463,19 @@ def _sum_tag(key: str, value: str) -> bytes:
 
 
 def _collect_tags(events: Iterable[Any]) -> bytes:
-    sums = {
-        _sum_tag(f"{event.type}.{attribute.key}", attribute.value)
-        for event in events
-        for attribute in event.attributes
-        if attribute.index
-    }
-    return b"".join(sorted(sums))
+    """Collect `_sum_tag` of every indexed attribute; the sum of a key is made once."""
+    heads: dict[tuple[str, str], int] = {}
+    sums = set()
+    for event in events:
+        kind = event.type
+        for attribute in event.attributes:
+            if attribute.index:
+                name = kind, attribute.key
+                head = heads.get(name)
+                if head is None:
+                    head = heads[name] = zlib.crc32(f"{kind}.{name[1]}=".encode())
+                sums.add(zlib.crc32(attribute.value.encode(), head))
+    return struct.pack(f">{len(sums)}I", *sorted(sums))
 
 
 def _has_tag(tags: bytes, tag: bytes) -> bool:

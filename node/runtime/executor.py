@@ -12,7 +12,7 @@ from typing import Any
 from cosmos.base.abci.v1beta1 import abci_pb2
 from google.protobuf import any_pb2
 
-from node.runtime.ante import AnteHandler, Mode
+from node.runtime.ante import AnteHandler, Mode, decode_payer
 from node.runtime.context import BlockInfo, Context
 from node.runtime.errors import ChainError, InvalidGasLimit, OutOfGas, TxTooLarge
 from node.runtime.events import encode_event
@@ -46,6 +46,8 @@ class TxOutcome:
     error: ChainError | None = None
     has_deadline: bool = False
     """Whether the transaction is valid up to some block time only."""
+    payers: tuple[bytes, ...] = ()
+    """Whose accounts decide whether it passes the checks, and are changed by them."""
 
     def refuse(self, error: ChainError, log: str) -> None:
         """Take over a refusal."""
@@ -106,6 +108,7 @@ class TxExecutor:
             outcome.refuse(error, str(error))
             outcome.gas_used = min(meter.used, MAX_GAS_LIMIT)
             return outcome
+        outcome.payers = list_payers(tx)
         if mode in (Mode.DELIVER, Mode.SIMULATE):
             outcome.events = [encode_event(event) for event in ctx.events]
         ctx.events.clear()
@@ -168,6 +171,15 @@ class TxExecutor:
         else:
             outcome.data = data.SerializeToString(deterministic=True)
             outcome.events += events
+
+
+def list_payers(tx: DecodedTx | Extrinsic) -> tuple[bytes, ...]:
+    """List the accounts that a transaction which passed the checks is signed and paid by."""
+    if not isinstance(tx, DecodedTx):
+        return (tx.signer,)
+    if tx.fee.granter:
+        return (*tx.facts.signers, decode_payer(tx.fee.granter))
+    return tuple(tx.facts.signers)
 
 
 def pack_response(response: Any) -> Any:

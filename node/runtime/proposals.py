@@ -15,7 +15,8 @@ Source: `reference/chain.md` section 3.3; CometBFT spec/abci/abci++_app_requirem
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
+from dataclasses import dataclass, field
 
 from node.runtime.ante import Mode
 from node.runtime.context import BlockInfo, Context
@@ -32,6 +33,59 @@ class ProposalInvalid(Exception):
     """A proposal breaks a rule; the text says which."""
 
 
+Settled = tuple[dict[bytes, int], Set[bytes]]
+"""Transactions that were checked already, with their gas limits, and who pays for them."""
+
+
+@dataclass(slots=True)
+class CheckedTxs:
+    """What the check state took, in its order.
+
+    Args:
+        txs: transaction, gas limit and whether it has a deadline.
+        places: account that signs and pays for a transaction, and how many it had taken before.
+        entangled: accounts that a transaction with several payers, or a deadline, has changed.
+    """
+
+    txs: list[tuple[bytes, int, bool]] = field(default_factory=list)
+    places: dict[bytes, tuple[bytes, int, int]] = field(default_factory=dict)
+    counts: dict[bytes, int] = field(default_factory=dict)
+    entangled: set[bytes] = field(default_factory=set)
+
+    def add(self, tx: bytes, outcome: TxOutcome) -> None:
+        """Note a transaction that was taken."""
+        self.txs.append((tx, outcome.gas_wanted, outcome.has_deadline))
+        if len(outcome.payers) > 1 or outcome.has_deadline:
+            self.entangled.update(outcome.payers)
+            return
+        (payer,) = outcome.payers
+        count = self.counts.get(payer, 0)
+        self.places[tx] = payer, count, outcome.gas_wanted
+        self.counts[payer] = count + 1
+
+    def find_settled(self, txs: Sequence[bytes]) -> Settled:
+        """Find transactions of a proposal that would pass again: their gas limits; their payers.
+
+        Whether a transaction with one payer passes is decided by that account and by what the ones
+        before did to it. So it passes if those that the proposal has of the account are the first
+        that were taken of it, in their order; the order among accounts does not matter.
+        """
+        counts: dict[bytes, int] = {}
+        unlike = set(self.entangled)
+        for tx in txs:
+            payer, index, _ = self.places.get(tx, (b"", 0, 0))
+            if payer and index == counts.get(payer, 0):
+                counts[payer] = index + 1
+            else:
+                unlike.add(payer)
+        settled = {}
+        for tx in txs:
+            payer, _, gas_wanted = self.places.get(tx, (b"", 0, 0))
+            if payer and payer not in unlike:
+                settled[tx] = gas_wanted
+        return settled, counts.keys() - unlike
+
+
 class ProposalRules:
     """Builds proposals and judges them.
 
@@ -43,17 +97,17 @@ class ProposalRules:
         self._runtime = runtime
         self._executor = executor
         self._approved = b""
-        self._checked: list[tuple[bytes, int, bool]] = []
+        self._checked = CheckedTxs()
 
     def forget(self) -> None:
         """Forget what was approved and checked, because the state it stood on changed."""
         self._approved = b""
-        self._checked = []
+        self._checked = CheckedTxs()
 
     def note_checked(self, tx: bytes, outcome: TxOutcome) -> None:
         """Remember what the check state took, in its order."""
         if not outcome.code:
-            self._checked.append((tx, outcome.gas_wanted, outcome.has_deadline))
+            self._checked.add(tx, outcome)
 
     def build(
         self,
@@ -101,15 +155,15 @@ class ProposalRules:
         It stands on the state the proposal stands on and runs the same checks at the same height,
         so they would pass again; only those that are valid up to some time are looked at anew.
         """
-        if len(txs) > len(self._checked):
+        if len(txs) > len(self._checked.txs):
             return False
-        pairs = zip(txs, self._checked, strict=False)
+        pairs = zip(txs, self._checked.txs, strict=False)
         return all(tx == known and not has_deadline for tx, (known, _, has_deadline) in pairs)
 
     def _take_checked(self, count: int, max_bytes: int, max_gas: int) -> list[bytes]:
         """Take the first checked ones that fit."""
         chosen, size, gas = [], 0, 0
-        for tx, gas_wanted, _ in self._checked[:count]:
+        for tx, gas_wanted, _ in self._checked.txs[:count]:
             size += len(tx) + TX_FIELD_OVERHEAD_BYTES
             gas += gas_wanted
             if size > max_bytes or 0 <= max_gas < gas:
@@ -127,8 +181,32 @@ class ProposalRules:
         digest = compute_digest(block, txs)
         if digest == self._approved:
             return
-        ctx = Context(Overlay(base), block)
         inherents, others = split_inherents(self._runtime, list(txs))
+        settled = self._checked.find_settled(others)
+        try:
+            self._judge_all(Context(Overlay(base), block), inherents, others, max_gas, settled)
+        except ProposalInvalid:
+            if not settled[0]:
+                raise
+            self._judge_all(Context(Overlay(base), block), inherents, others, max_gas, ({}, set()))
+        self._approved = digest
+
+    def _judge_all(
+        self,
+        ctx: Context,
+        inherents: Sequence[bytes],
+        txs: Sequence[bytes],
+        max_gas: int,
+        settled: Settled,
+    ) -> None:
+        """Check a whole proposal.
+
+        Args:
+            settled: gas limits of the transactions that are not looked at, and their payers; a
+                proposal in which others have one of these payers has to be judged without.
+        Raises: ProposalInvalid.
+        """
+        limits, payers = settled
         try:
             for tag in sorted(self._runtime.inherents.keys() - {tx[0] for tx in inherents}):
                 self._runtime.inherents[tag].check_no_inherent(ctx)
@@ -136,17 +214,30 @@ class ProposalRules:
         except ChainError as error:
             raise ProposalInvalid(f"a pseudo transaction is refused: {error}") from error
         gas = 0
-        for tx in others:
-            gas += self._check_tx(ctx, tx, max_gas, gas)
-        self._approved = digest
+        for tx in txs:
+            if tx not in limits:
+                gas += self._check_tx(ctx, tx, max_gas, gas, payers)
+                continue
+            gas += limits[tx]
+            if 0 <= max_gas < gas:
+                raise ProposalInvalid(f"more gas than {max_gas}")
 
     def _run_inherents(self, ctx: Context, inherents: Iterable[bytes]) -> None:
         for tx in inherents:
             run_inherent(self._runtime, ctx, tx)
 
-    def _check_tx(self, ctx: Context, tx: bytes, max_gas: int, gas_before: int) -> int:
+    def _check_tx(
+        self,
+        ctx: Context,
+        tx: bytes,
+        max_gas: int,
+        gas_before: int,
+        settled: Set[bytes] = frozenset(),
+    ) -> int:
         """Check one transaction and keep what the checks write; returns its gas limit.
 
+        Args:
+            settled: accounts that must not pay for it.
         Raises: ProposalInvalid.
         """
         if not tx or tx[0] in self._runtime.inherents:
@@ -154,6 +245,8 @@ class ProposalRules:
         outcome = self._executor.run(ctx.state, ctx.block, tx, Mode.RECHECK, max_gas)
         if outcome.code:
             raise ProposalInvalid(f"a transaction is refused: {outcome.log}")
+        if not settled.isdisjoint(outcome.payers):
+            raise ProposalInvalid("its payer's other transactions were not looked at")
         if 0 <= max_gas < gas_before + outcome.gas_wanted:
             raise ProposalInvalid(f"more gas than {max_gas}")
         return outcome.gas_wanted

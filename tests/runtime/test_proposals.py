@@ -29,8 +29,8 @@ def sign(driver: ChainDriver, key: Key, ahead: int, *, amount: int = 1, **option
     return driver.sign(key, message, sequence=sequence, **options)
 
 
-def judge(driver: ChainDriver, txs: Sequence[bytes]) -> int:
-    """Have a fresh application on the same state judge a proposal of another node."""
+def judge(driver: ChainDriver, txs: Sequence[bytes], *, is_fresh: bool = True) -> int:
+    """Have an application on the same state, one that checked nothing, judge a proposal."""
     request = abci.RequestProcessProposal(
         txs=txs,
         height=driver.height + 1,
@@ -38,7 +38,9 @@ def judge(driver: ChainDriver, txs: Sequence[bytes]) -> int:
         proposed_last_commit=driver.make_commit(),
     )
     request.time.seconds = GENESIS_SECONDS + driver.height + 1
-    driver.app._rules.forget()
+    if is_fresh:
+        driver.app._rules.forget()
+    driver.app._rules._approved = b""
     return int(driver.app.process_proposal(request).status)
 
 
@@ -190,3 +192,23 @@ def test_a_deadline_is_looked_at_again(driver: ChainDriver) -> None:
     tx = sign(driver, ALICE, 0, timeout_seconds=late)
     assert driver.check(tx).code == 0
     assert driver.propose([tx])[1:] == []
+
+
+def test_judging_what_was_checked_and_what_was_not(driver: ChainDriver) -> None:
+    """However much of a proposal this node knows, the verdict is that of one that knows nothing."""
+    known = [sign(driver, key, ahead) for key in (ALICE, BOB) for ahead in range(3)]
+    other = [sign(driver, key, ahead, memo="other") for key in (ALICE, BOB) for ahead in range(3)]
+    reveal = driver.propose([])
+    source = random.Random(11)
+    proposals = [source.sample([*known, *other], source.randrange(1, 6)) for _ in range(150)]
+    proposals += [[known[3], known[0], known[4], known[1]], known, known[::-1], [known[0]] * 2]
+    proposals += [[*known[:2], other[2]], [*known[:2], other[1]], [other[0], known[3]]]
+    expected = [judge(driver, [*reveal, *txs]) for txs in proposals]
+    for tx in known:
+        assert driver.check(tx).code == 0
+    seen = [judge(driver, [*reveal, *txs], is_fresh=False) for txs in proposals]
+    assert seen == expected
+    settled, payers = driver.app._rules._checked.find_settled([known[0], known[3], other[1]])
+    assert list(settled) == [known[0], known[3]]
+    assert payers == {ALICE.addr, BOB.addr}
+    assert set(seen) == {ACCEPT, REJECT}
