@@ -45,8 +45,8 @@ GENESIS_NS = 1_700_000_000 * 10**9
 class Sender:
     """An account that signs transfers."""
 
-    def __init__(self, index: int) -> None:
-        self.private = PrivateKey(hashlib.sha256(b"bench/%d" % index).digest())
+    def __init__(self, index: int, secret: bytes | None = None) -> None:
+        self.private = PrivateKey(secret or hashlib.sha256(b"bench/%d" % index).digest())
         self.public = self.private.public_key.format(compressed=True)
         self.addr = compute_account_address(self.public)
         self.text = encode_account(self.addr)
@@ -56,14 +56,19 @@ class Sender:
     def sign_transfer(self, recipient: str) -> bytes:
         """Sign one transfer and count the sequence up."""
         coins = [build_coin("udsc", 1)]
-        send = bank_tx.MsgSend(from_address=self.text, to_address=recipient, amount=coins)
-        packed = any_pb2.Any(type_url="/cosmos.bank.v1beta1.MsgSend")
-        packed.value = send.SerializeToString()
+        return self.sign(
+            bank_tx.MsgSend(from_address=self.text, to_address=recipient, amount=coins)
+        )
+
+    def sign(self, message: Any, gas_limit: int = GAS_LIMIT, fee_udsc: int = FEE_UDSC) -> bytes:
+        """Sign one message and count the sequence up."""
+        packed = any_pb2.Any(type_url="/" + message.DESCRIPTOR.full_name)
+        packed.value = message.SerializeToString()
         auth = tx_pb2.AuthInfo()
         info = auth.signer_infos.add(public_key=build_key(self.public), sequence=self.sequence)
         info.mode_info.single.mode = signing_pb2.SIGN_MODE_DIRECT
-        auth.fee.gas_limit = GAS_LIMIT
-        auth.fee.amount.append(build_coin("udsc", FEE_UDSC))
+        auth.fee.gas_limit = gas_limit
+        auth.fee.amount.append(build_coin("udsc", fee_udsc))
         document = tx_pb2.SignDoc(
             body_bytes=tx_pb2.TxBody(messages=[packed]).SerializeToString(),
             auth_info_bytes=auth.SerializeToString(),
