@@ -77,7 +77,7 @@ def start_chain(kind: str, num_nodes: int) -> Iterator[LiveNode]:
             processes.append(process)
             stack.callback(stop, process)
         grpc, rpc = GRPC_PORT + PORT_OFFSET, RPC_PORT + PORT_OFFSET
-        node = LiveNode(processes[0], f"{HOST}:{grpc}", f"{HOST}:{rpc}", homes[0])
+        node = LiveNode(processes[0], f"{HOST}:{grpc}", f"{HOST}:{rpc}", "", homes[0])
         wait_for_height(open_rpc(), 2)
         yield node
 

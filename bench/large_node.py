@@ -31,7 +31,7 @@ from bench.node_memory import measure_disk
 from bench.node_transfers import Sender
 from genesis.devnet import get_account, init_devnet_home
 from node.chain import build_chain
-from node.doors.supervisor import get_listen, list_doors
+from node.doors.supervisor import get_listen
 from node.engine.embedded import EmbeddedEngine
 from node.engine.process import open_engine_on
 from node.process import load_extender
@@ -92,11 +92,11 @@ def time_start(home: Path, port_offset: int) -> dict[str, float]:
         *(sys.executable, "-m", "node.process", "--home", str(home), "--log-level", "warning"),
         *("--port-offset", str(port_offset), "--block-interval-ms", "500"),
     ]
-    addresses = [f"127.0.0.1:{door.port}" for door in list_doors(get_listen(port_offset))]
+    at = {name: f"{host}:{port}" for name, (host, port) in get_listen(port_offset).items()}
     started = time.perf_counter()
     process = subprocess.Popen(command, stdout=sys.stderr, stderr=sys.stderr)
     try:
-        node = LiveNode(process, *addresses, home)
+        node = LiveNode(process, at["grpc"], at["rpc"], at["substrate"], home)
         with connect(node) as client:
             balance = client.get_balance(encode_account(make_addr(7)))
             answered = time.perf_counter() - started

@@ -393,6 +393,7 @@ class StateStore:
         finally:
             self._view = StateView(self._database)
         self._staged, self._cache = None, NodeCache(self._read_node)
+        self._values = ValueCache()
         return newest
 
     def _get_writer_view(self) -> StateView:
