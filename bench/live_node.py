@@ -96,12 +96,16 @@ def read_anonymous(pid: int) -> float:
 
 @contextmanager
 def start_node(
-    port_offset: int, block_interval_ms: int, prepare: Callable[[Path], None] | None = None
+    port_offset: int,
+    block_interval_ms: int,
+    prepare: Callable[[Path], None] | None = None,
+    flags: Sequence[str] = (),
 ) -> Iterator[LiveNode]:
     """Start a devnet's node with its doors; stop it at the end.
 
     Args:
         prepare: changes the home before the node starts.
+        flags: more of `node.process`.
     """
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "node"
@@ -111,6 +115,7 @@ def start_node(
         command = [
             *(sys.executable, "-m", "node.process", "--home", str(home)),
             *("--port-offset", str(port_offset), "--block-interval-ms", str(block_interval_ms)),
+            *flags,
         ]
         process = subprocess.Popen(command, stdout=sys.stderr, stderr=sys.stderr)
         at = {name: f"{host}:{port}" for name, (host, port) in get_listen(port_offset).items()}
