@@ -14,6 +14,7 @@
 | `exact.py`     | is this machine faithful, which kernels, how fast                    |
 | `miner.py`, `validator.py`, `explain.py`, `devnet/`, `lineage`: more groups           |
 | `sample.py`    | text written by a checkpoint, for `run sample`                       |
+| `doctor.py`    | checks of the machine, a home and the chain, with advice             |
 | `config.py`    | settings of a program: show, validate, template                      |
 | `participant_settings.py` | what the operator of a miner or validator chooses         |
 | `setting_options.py` | flags of a command made from a program's settings              |

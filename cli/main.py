@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "node": ("cli.node", "Run and inspect a node."),
     "genesis": ("cli.genesis", "Make the genesis of a chain together, and check it."),
     "devnet": ("cli.devnet.app", "A whole network on this machine."),
+    "doctor": ("cli.doctor", "Check this machine, a home and the chain; say what to do."),
     "config": ("cli.config", "Settings of a node, a miner or a validator."),
     "miner": ("cli.miner", "Earn by training."),
     "validator": ("cli.validator", "Earn by judging."),
