@@ -193,7 +193,9 @@ def check_node(home: Path, resolved: Any) -> Iterator[Finding]:
 
     settings = make_node_settings(home, resolved)
     for place in settings.list_open():
-        yield Finding("listening", WARN, f"strangers can reach {place}", "meant so? see operating")
+        yield Finding(
+            "listening", WARN, f"strangers can reach {place}", "put limits and TLS before it"
+        )
     if settings.engine == COMETBFT:
         try:
             yield Finding("engine", OK, f"CometBFT at {require_binary()}")

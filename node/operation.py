@@ -207,15 +207,12 @@ class NodeSettings:
     door_options: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def list_open(self) -> list[str]:
-        """List what strangers can reach, each as `door host:port`."""
+        """List the doors that strangers can reach, each as `door host:port`."""
         found = dict(self.listen)
         if self.monitor is not None:
             found["monitor"] = self.monitor
-        if self.engine == COMETBFT:
-            comet = self.comet
-            found["p2p"] = (comet.p2p_host, comet.p2p_port)
-            if comet.metrics_port:
-                found["comet metrics"] = (comet.metrics_host, comet.metrics_port)
+        if self.engine == COMETBFT and self.comet.metrics_port:
+            found["comet metrics"] = (self.comet.metrics_host, self.comet.metrics_port)
         rows = [f"{name} {host}:{port}" for name, (host, port) in found.items()]
         hosts = [host for host, _ in found.values()]
         return [row for row, host in zip(rows, hosts, strict=True) if not is_loopback(host)]
