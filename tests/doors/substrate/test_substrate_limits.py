@@ -123,7 +123,7 @@ async def post_without_reading(door: Door) -> None:
     writer.write(body.encode())
     writer.transport.pause_reading()
     await writer.drain()
-    await asyncio.sleep(2)
+    await asyncio.sleep(4)
     writer.close()
 
 
@@ -142,6 +142,20 @@ async def test_slow_readers_are_let_go(devnet_node: DevnetNode) -> None:
             task.result()
         assert most > 0
         assert await ask(good, "system_name") == "Descent"
+
+
+async def test_answer_nobody_reads_is_cut_off(
+    devnet_node: DevnetNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.doors.substrate_door.READ_S", 1.0)
+    async with open_door(devnet_node) as door:
+        post = asyncio.create_task(post_without_reading(door))
+        seen = 0
+        while not post.done():
+            seen = max(seen, door.app.hub.unread.total)
+            await asyncio.sleep(0.01)
+        assert seen > 10 * 2**20
+        assert door.app.hub.unread.total == 0
 
 
 async def test_ten_thousand_subscriptions(devnet_node: DevnetNode) -> None:
