@@ -106,7 +106,7 @@ class RestApp:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 return await self.answer(request)
         except RouteError as error:
-            return build_refusal(error.http_status, error.status, error.detail)
+            return build_refusal(error.http_status, error.status, error.detail, error.headers)
         except BodyTooLarge:
             detail = "http: request body too large"
             return build_refusal(413, grpc.StatusCode.INVALID_ARGUMENT, detail)
@@ -146,8 +146,8 @@ class RestApp:
         if wait_s:
             raise RouteError(
                 grpc.StatusCode.RESOURCE_EXHAUSTED,
-                f"more than {self._limiter.per_second:g} requests a second: "
-                f"try again in {math.ceil(wait_s)} s",
+                f"more than {self._limiter.per_second:g} requests a second",
+                headers={"retry-after": str(math.ceil(wait_s))},
             )
 
     def find_route(self, request: Request) -> tuple[Route, Values]:
@@ -164,9 +164,13 @@ class RestApp:
         found = self._tree.find(method, segments)
         if found is None:
             others = self._tree.list_methods(segments)
-            status = grpc.StatusCode.UNIMPLEMENTED
-            raise RouteError(status, "Method Not Allowed" if others else "Not Implemented",
-                             405 if others else 0)  # fmt: skip
+            text = "Method Not Allowed" if others else "Not Implemented"
+            raise RouteError(
+                grpc.StatusCode.UNIMPLEMENTED,
+                text,
+                http_status=405 if others else 0,
+                headers={"allow": ", ".join(others)} if others else {},
+            )
         return found
 
     def get_document(self, path: str) -> Response:
@@ -192,10 +196,12 @@ def build_json(value: Any, status: int, headers: dict[str, str] | None = None) -
     return Response(body, status, {**HEADERS, **(headers or {})}, media_type="application/json")
 
 
-def build_refusal(http_status: int, status: Any, detail: str) -> Response:
+def build_refusal(
+    http_status: int, status: Any, detail: str, headers: dict[str, str] | None = None
+) -> Response:
     """Build a refusal as grpc-gateway has them."""
     value = {"code": status.value[0], "message": detail[:MAX_DETAIL_CHARS], "details": []}
-    return build_json(value, http_status)
+    return build_json(value, http_status, headers)
 
 
 async def serve(

@@ -32,6 +32,7 @@ from node.doors.jsonrpc import (
     build_response,
     dump_json,
 )
+from node.doors.limits import GuardedProtocol
 from node.doors.meter import RequestMeter
 from node.doors.node_view import NodeView
 from node.doors.process import add_door_arguments, run_door
@@ -168,6 +169,7 @@ async def serve(
         app,
         host=host,
         port=port,
+        http=GuardedProtocol,
         log_config=None,
         access_log=False,
         ws=SocketProtocol,

@@ -19,6 +19,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from node.doors.limits import GuardedProtocol
 from node.doors.meter import RequestMeter
 from node.doors.node_view import NodeView
 from node.doors.process import add_door_arguments, run_door
@@ -164,6 +165,7 @@ def build_server(
         app.build(),
         host=host,
         port=port,
+        http=GuardedProtocol,
         log_config=None,
         access_log=False,
         ws=SocketProtocol,

@@ -46,11 +46,25 @@ HTTP_STATUS = {
 
 
 class RouteError(Exception):
-    """A request that is refused before it reaches a method."""
+    """A request that is refused before it reaches a method.
 
-    def __init__(self, status: Any, detail: str, http_status: int = 0) -> None:
+    Args:
+        status: a `grpc.StatusCode`.
+        http_status: instead of the code's own.
+        headers: of the answer.
+    """
+
+    def __init__(
+        self,
+        status: Any,
+        detail: str,
+        *,
+        http_status: int = 0,
+        headers: dict[str, str] | None = None,
+    ) -> None:
         self.status = status
         self.detail = detail
+        self.headers = headers or {}
         self.http_status = http_status or HTTP_STATUS[status]
         super().__init__(detail)
 

@@ -121,6 +121,7 @@ def test_refusals(rest: Rest, path: str, status: int, code: int) -> None:
 def test_wrong_method(rest: Rest) -> None:
     assert rest.refused("/cosmos/bank/v1beta1/params", "POST")[:2] == (405, 12)
     assert rest.refused("/cosmos/tx/v1beta1/simulate")[:2] == (405, 12)
+    assert rest.ask("/cosmos/bank/v1beta1/params", "POST").headers["allow"] == "GET"
     assert rest.ask("/cosmos/bank/v1beta1/params", "HEAD").text == ""
 
 

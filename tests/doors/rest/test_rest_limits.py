@@ -1,0 +1,219 @@
+"""What one client may do to the REST door: how often, how much, how slowly."""
+
+import asyncio
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from node.doors import limits
+from node.doors.limits import BodyTooLarge, GuardedProtocol, RateLimiter, compute_client_key
+from tests.support.devnet_node import ROOT, DevnetNode
+from tests.support.rest_client import Rest
+
+CHECK_S = 0.3
+LARGE = b"x" * 8 * 2**20
+ORIGIN = "https://wallet.example"
+
+
+def find_free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 128.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_rate_and_burst() -> None:
+    clock = Clock()
+    limiter = RateLimiter(8, clock)
+    assert [limiter.take("a") for _ in range(16)] == [0.0] * 16
+    assert limiter.take("a") == 0.125
+    assert limiter.take("b") == 0.0
+    clock.now += 0.125
+    assert limiter.take("a") == 0.0
+    assert limiter.take("a") > 0
+    clock.now += 60
+    assert [limiter.take("a") > 0 for _ in range(17)] == [False] * 16 + [True]
+
+
+def test_no_limit() -> None:
+    limiter = RateLimiter(0)
+    assert not any(limiter.take("a") for _ in range(10_000))
+
+
+def test_addresses_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_CLIENTS", 3)
+    limiter = RateLimiter(1, Clock())
+    for host in "abcde":
+        limiter.take(host)
+    assert list(limiter._buckets) == ["c", "d", "e"]
+
+
+def test_one_subscriber_of_ipv6_is_one_client() -> None:
+    assert compute_client_key("192.0.2.7") == "192.0.2.7"
+    assert compute_client_key("2001:db8::1") == compute_client_key("2001:db8::ffff:2")
+    assert compute_client_key("2001:db8::1") != compute_client_key("2001:db8:0:1::1")
+    assert compute_client_key("fe80::1%eth0") == "fe80::/64"
+    assert compute_client_key("a:b") == "a:b"
+
+
+@pytest.fixture
+async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
+    """A server that answers with 8 MiB, and looks at its connections often."""
+    monkeypatch.setattr(limits, "CHECK_S", CHECK_S)
+    monkeypatch.setattr(limits, "BODY_TIMEOUT_S", 4 * CHECK_S)
+
+    async def answer(request: Request) -> Response:
+        try:
+            body = await limits.read_body(request, 10)
+        except BodyTooLarge:
+            return Response(status_code=413)
+        except TimeoutError:
+            return Response(status_code=408)
+        return Response(body if request.method == "POST" else LARGE)
+
+    routes = [Route("/", answer, methods=["GET", "POST"])]
+    found = find_free_port()
+    config = uvicorn.Config(
+        Starlette(routes=routes),
+        host="127.0.0.1",
+        port=found,
+        http=GuardedProtocol,
+        lifespan="off",
+        log_config=None,
+    )
+    server = uvicorn.Server(config)
+    task = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    yield found
+    server.should_exit = True
+    await task
+
+
+async def wait_for_end(reader: asyncio.StreamReader) -> float:
+    """Wait until the server drops the connection; the seconds it took."""
+    start = time.monotonic()
+    try:
+        async with asyncio.timeout(20 * CHECK_S):
+            while await reader.read(2**16):
+                pass
+    except ConnectionError:
+        pass
+    return time.monotonic() - start
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: a\r\n"])
+async def test_silent_client_is_dropped(port: int, sent: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(sent)
+    assert await wait_for_end(reader) < 10 * CHECK_S
+    writer.close()
+
+
+async def test_trickled_headers_are_dropped(port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+
+    async def trickle() -> None:
+        while True:
+            writer.write(b"X")
+            await asyncio.sleep(CHECK_S / 3)
+
+    task = asyncio.create_task(trickle())
+    assert await wait_for_end(reader) < 10 * CHECK_S
+    task.cancel()
+    writer.close()
+
+
+async def test_client_that_does_not_read_is_dropped(port: int) -> None:
+    """The kernel's buffers take some; the rest must not stay in memory."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+    writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    await asyncio.sleep(8 * CHECK_S)
+    received = 0
+    try:
+        while chunk := await reader.read(2**20):
+            received += len(chunk)
+    except ConnectionError:
+        pass
+    assert received < len(LARGE)
+    writer.close()
+
+
+async def test_client_that_reads_slowly_but_surely_is_served(port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**16)
+    writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    received = 0
+    while chunk := await reader.read(2**17):
+        received += len(chunk)
+        await asyncio.sleep(0.01)
+    assert received > len(LARGE)
+    writer.close()
+
+
+async def test_body_that_does_not_come(port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nab")
+    assert (await reader.readline()).startswith(b"HTTP/1.1 408")
+    writer.close()
+
+
+async def test_large_body(port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\n" + b"x" * 11)
+    assert (await reader.readline()).startswith(b"HTTP/1.1 413")
+    writer.close()
+
+
+def test_a_door_with_a_limit_and_cors(devnet_node: DevnetNode) -> None:
+    """A second door on the same home, as an operator starts more of them."""
+    port = find_free_port()
+    command = [sys.executable, "-m", "node.doors.rest_door", "--home", str(devnet_node.home)]
+    command += ["--port", str(port), "--max-requests-per-second", "1"]
+    command += ["--cors-allowed-origin", ORIGIN]
+    rest = Rest(port)
+    with subprocess.Popen(command, cwd=ROOT) as process:
+        try:
+            check_limited(rest)
+        finally:
+            process.terminate()
+            rest.http.close()
+
+
+def check_limited(rest: Rest) -> None:
+    """Check the door's CORS, and that it says when to come again."""
+    deadline = time.monotonic() + 40
+    while True:
+        try:
+            allowed = rest.ask("/cosmos/bank/v1beta1/params", headers={"origin": ORIGIN})
+            break
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    assert allowed.headers["access-control-allow-origin"] == ORIGIN
+    assert "x-cosmos-block-height" in allowed.headers["access-control-expose-headers"]
+    asked = {"origin": ORIGIN, "access-control-request-method": "POST"}
+    assert rest.ask("/cosmos/tx/v1beta1/txs", "OPTIONS", headers=asked).status_code == 200
+    other = rest.ask("/cosmos/bank/v1beta1/params", headers={"origin": "https://other.example"})
+    assert "access-control-allow-origin" not in other.headers
+    found = [rest.ask("/cosmos/bank/v1beta1/params") for _ in range(20)]
+    refused = [answer for answer in found if answer.status_code == 429]
+    assert len(refused) >= 5
+    assert refused[-1].json()["code"] == 8
+    time.sleep(int(refused[-1].headers["retry-after"]))
+    assert rest.ask("/cosmos/bank/v1beta1/params").status_code == 200
