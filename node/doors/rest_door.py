@@ -20,12 +20,10 @@ from typing import Any
 import grpc
 import uvicorn
 from google.protobuf.message_factory import GetMessageClass
-from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route as HttpRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from node.doors.cosmos_base import APP_NAME, APP_VERSION
 from node.doors.grpc_services import (
@@ -85,20 +83,22 @@ class RestApp:
         self._meter = RequestMeter("rest")
         self._documents: dict[str, Response] = {}
 
-    def build(self) -> Starlette:
+    def build(self) -> ASGIApp:
         """Build the application; CORS is off unless origins are given."""
-        middleware = []
-        if self._settings.cors_origins:
-            cors = Middleware(
-                CORSMiddleware,
-                allow_origins=list(self._settings.cors_origins),
-                allow_methods=["GET", "POST"],
-                allow_headers=["content-type", HEIGHT_HEADER],
-                expose_headers=[HEIGHT_HEADER],
-            )
-            middleware.append(cors)
-        routes = [HttpRoute("/{path:path}", self.serve_http, methods=["GET", "HEAD", "POST"])]
-        return Starlette(routes=routes, middleware=middleware)
+        if not self._settings.cors_origins:
+            return self.run
+        return CORSMiddleware(
+            self.run,
+            allow_origins=list(self._settings.cors_origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["content-type", HEIGHT_HEADER],
+            expose_headers=[HEIGHT_HEADER],
+        )
+
+    async def run(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request of ASGI; paths are matched by `PathTree` alone."""
+        response = await self.serve_http(Request(scope, receive))
+        await response(scope, receive, send)
 
     async def serve_http(self, request: Request) -> Response:
         """Answer one HTTP request."""
@@ -121,7 +121,9 @@ class RestApp:
         """Answer a request; raises what `serve_http` turns into refusals."""
         self.check_rate(request)
         path = request.scope["path"]
-        if request.method != "POST" and (path == "/openapi.json" or path in ("/", *ASSETS)):
+        if request.method in ("GET", "HEAD") and (
+            path == "/openapi.json" or path in ("/", *ASSETS)
+        ):
             return self.get_document(path)
         route, values = self.find_route(request)
         body = await read_body(request, MAX_BODY_BYTES) if route.has_body else b""
@@ -224,6 +226,7 @@ async def serve(
         port=port,
         http=GuardedProtocol,
         ws="none",
+        interface="asgi3",
         lifespan="off",
         log_config=None,
         access_log=False,
