@@ -105,6 +105,7 @@ class TxExecutor:
             with ctx.snapshot():
                 self._run_ante(ctx, tx, mode)
         except ChainError as error:
+            self._decoded.pop(raw, None)  # junk must not take the place of what comes again
             outcome.refuse(error, str(error))
             outcome.gas_used = min(meter.used, MAX_GAS_LIMIT)
             return outcome
