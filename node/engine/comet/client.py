@@ -61,6 +61,8 @@ class CometRpc:
         if answer.get("error"):
             error = answer["error"]
             raise RpcRefused(str(error.get("data") or error.get("message")))
+        if answer["result"] is None:  # what CometBFT says of a commit it does not have
+            raise RpcRefused(f"{method}: nothing there")
         return answer["result"]
 
     def post(self, body: bytes) -> bytes:

@@ -139,6 +139,8 @@ class BlockMirror:
                 raise
             self._state = None
             return
+        if answer["block"] is None:
+            raise RpcRefused(f"block {height} is not kept yet")
         block, block_id = parse_block(answer["block"]), parse_block_id(answer["block_id"])
         signed = self._rpc.call("commit", height=str(height))["signed_header"]
         with self._changed:
@@ -156,7 +158,10 @@ class BlockMirror:
         """Make the state before the first block CometBFT keeps."""
         genesis = self._genesis
         first = max(self._load_earliest(), genesis.initial_height)
-        header = parse_block(self._rpc.call("block", height=str(first))["block"]).header
+        answer = self._rpc.call("block", height=str(first))
+        if answer["block"] is None:
+            raise RpcRefused(f"block {first} is not kept yet")
+        header = parse_block(answer["block"]).header
         params = self._rpc.call("consensus_params", height=str(first))["consensus_params"]
         return EngineState(
             chain_id=genesis.chain_id,
