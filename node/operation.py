@@ -141,6 +141,12 @@ NODE_SETTINGS = (
         ADDRESS,
     ),
     Setting(
+        "comet.signer_listen",
+        "",
+        "Where a remote signer connects and signs votes in place of the key file; empty: none.",
+        ADDRESS,
+    ),
+    Setting(
         "state_sync.snapshot_interval",
         0,
         "Blocks between snapshots for new nodes, with CometBFT; 0 makes none.",
@@ -287,6 +293,7 @@ def _make_comet_settings(resolved: Resolved, offset: int) -> CometSettings:
         is_local=is_loopback(p2p_host),
         is_strict=resolved["p2p.strict_addresses"],
         moniker=resolved["node.moniker"],
+        signer=resolved["comet.signer_listen"],
         log_format="json" if resolved["log.format"] == "json" else "plain",
         snapshot_interval=resolved["state_sync.snapshot_interval"],
         state_sync=_make_state_sync(resolved),

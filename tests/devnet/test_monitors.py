@@ -4,9 +4,9 @@ import re
 
 from cli.devnet.layout import PORTS
 from cli.participant_settings import FIRST_MONITOR_PORT
-from tests.doors.test_monitor import Samples, ask, scrape
 from tests.operation.test_deploy import METRIC, ROOT, list_metrics_asked_for
 from tests.support.devnet import Devnet
+from tests.support.monitors import Samples, ask_monitor, scrape
 
 NODE_PORT = PORTS["monitor"]
 
@@ -20,8 +20,10 @@ def get_port(devnet: Devnet, name: str) -> int:
 def test_all_are_ready(devnet: Devnet) -> None:
     for name in ("node", "miner-0", "validator-0"):
         port = get_port(devnet, name)
-        devnet.wait(lambda port=port: ask(port, "/readyz") == (200, "ok\n"), 30, f"{name} is ready")
-        assert ask(port, "/healthz") == (200, "ok\n")
+        devnet.wait(
+            lambda port=port: ask_monitor(port, "/readyz") == (200, "ok\n"), 30, f"{name} is ready"
+        )
+        assert ask_monitor(port, "/healthz") == (200, "ok\n")
 
 
 def test_run_as_the_node_sees_it(devnet: Devnet) -> None:

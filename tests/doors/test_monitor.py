@@ -9,7 +9,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from node.doors.supervisor import DoorSupervisor
 from node.monitor.look import EngineState
@@ -18,27 +17,7 @@ from node.operation import NODE_SETTINGS, make_node_settings
 from node.settings import resolve
 from node.store.state import StateStore
 from tests.support.devnet_node import DevnetNode
-
-Samples = dict[str, dict[tuple[str, ...], float]]
-
-
-def scrape(port: int) -> Samples:
-    """Scrape a node: sample name -> label values -> value."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
-        text = answer.read().decode()
-    found: Samples = {}
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            found.setdefault(sample.name, {})[tuple(sample.labels.values())] = sample.value
-    return found
-
-
-def ask(port: int, path: str) -> tuple[int, str]:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
+from tests.support.monitors import ask_monitor, scrape
 
 
 def call_rpc(node: DevnetNode, method: str) -> None:
@@ -93,8 +72,10 @@ def test_unknown_methods_make_no_labels(devnet_node: DevnetNode) -> None:
 
 
 def test_ready_while_it_serves(devnet_node: DevnetNode) -> None:
-    devnet_node.wait_until(lambda: ask(devnet_node.monitor_port, "/readyz") == (200, "ok\n"))
-    assert ask(devnet_node.monitor_port, "/healthz") == (200, "ok\n")
+    devnet_node.wait_until(
+        lambda: ask_monitor(devnet_node.monitor_port, "/readyz") == (200, "ok\n")
+    )
+    assert ask_monitor(devnet_node.monitor_port, "/healthz") == (200, "ok\n")
 
 
 def test_scrapes_are_cheap(devnet_node: DevnetNode) -> None:
@@ -139,11 +120,11 @@ def test_unready_by_cause(monitor: NodeMonitor, monkeypatch: pytest.MonkeyPatch)
 def test_killed_door_is_counted_and_not_ready(devnet_node: DevnetNode) -> None:
     port = devnet_node.monitor_port
     assert devnet_node.process is not None
-    devnet_node.wait_until(lambda: ask(port, "/readyz")[0] == 200)
+    devnet_node.wait_until(lambda: ask_monitor(port, "/readyz")[0] == 200)
     before = scrape(port)["descent_door_restarts"]["substrate",]
     children = psutil.Process(devnet_node.process.pid).children()
     (door,) = [child for child in children if "node.doors.substrate_door" in child.cmdline()]
     door.kill()
-    devnet_node.wait_until(lambda: "substrate" in ask(port, "/readyz")[1])
-    devnet_node.wait_until(lambda: ask(port, "/readyz")[0] == 200)
+    devnet_node.wait_until(lambda: "substrate" in ask_monitor(port, "/readyz")[1])
+    devnet_node.wait_until(lambda: ask_monitor(port, "/readyz")[0] == 200)
     assert scrape(port)["descent_door_restarts"]["substrate",] == before + 1

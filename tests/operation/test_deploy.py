@@ -82,6 +82,21 @@ def test_scraped_ports_are_the_usual_ones() -> None:
         assert {target.rpartition(":")[2] for target in targets} == {str(port)}
 
 
+def test_dashboard_panels() -> None:
+    dashboard = json.loads((DEPLOY / "grafana" / "descent.json").read_text())
+    panels = dashboard["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    cells = set()
+    for panel in panels:
+        place = panel["gridPos"]
+        for x in range(place["x"], place["x"] + place["w"]):
+            for y in range(place["y"], place["y"] + place["h"]):
+                assert x < 24
+                assert (x, y) not in cells, panel["title"]
+                cells.add((x, y))
+        assert panel["type"] == "row" or panel["targets"], panel["title"]
+
+
 # systemd
 
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from node.engine.comet.config import build_config
 from node.operation import NODE_SETTINGS, make_node_settings
 from node.settings import (
     ADDRESS,
@@ -208,3 +209,26 @@ def test_invalid_node_settings() -> None:
     ):
         with pytest.raises(SettingsError):
             make(**flags)
+
+
+def test_config_of_cometbft() -> None:
+    flags = {
+        "node.engine": "cometbft",
+        "node.moniker": 'a"b',
+        "p2p.listen": "0.0.0.0:1",
+        "p2p.advertise": "192.0.2.1:1",
+        "p2p.peers": [f"{'0' * 40}@node-1:26656"],
+        "comet.metrics_listen": "127.0.0.1:26660",
+        "comet.signer_listen": "127.0.0.1:26659",
+        "log.format": "json",
+    }
+    found = make_node_settings(Path("h"), resolve(NODE_SETTINGS, flags=flags, environ={}))
+    config = tomllib.loads(build_config(found.comet))
+    assert (config["moniker"], config["log_format"]) == ('a"b', "json")
+    assert config["priv_validator_laddr"] == "tcp://127.0.0.1:26659"
+    assert config["rpc"]["laddr"] == "tcp://127.0.0.1:26657"
+    assert config["p2p"]["laddr"] == "tcp://0.0.0.0:1"
+    assert config["p2p"]["external_address"] == "192.0.2.1:1"
+    assert config["p2p"]["persistent_peers"] == f"{'0' * 40}@node-1:26656"
+    assert config["p2p"]["pex"]
+    assert config["instrumentation"]["prometheus_listen_addr"] == "127.0.0.1:26660"

@@ -2,7 +2,7 @@
 
 CometBFT shares the home with the rest of the node: `config/genesis.json`, both key files and
 `data/`. `config/config.toml` is written anew at every start from `CometSettings`; what is not in it
-has CometBFT's default. Keys of other signers go through CometBFT's own privval socket
+has CometBFT's default. A key kept elsewhere signs through CometBFT's own privval socket
 (`priv_validator_laddr`), see docs/operating.md.
 """
 
@@ -56,6 +56,7 @@ class CometSettings:
     is_local: all nodes are on this machine: short gossip pauses, many nodes of one address.
     is_strict: addresses of private networks are not kept.
     log_format: plain or json.
+    signer: `host:port` where a signer of one's own connects and signs votes; empty: the key file.
     snapshot_interval: blocks from one snapshot of the state to the next; 0 makes none.
     state_sync: used while there is no data.
     """
@@ -75,6 +76,7 @@ class CometSettings:
     moniker: str = "descent"
     log_level: str = "error"
     log_format: str = "plain"
+    signer: str = ""
     snapshot_interval: int = 0
     state_sync: StateSync | None = None
 
@@ -82,6 +84,7 @@ class CometSettings:
 def build_config(settings: CometSettings) -> str:
     """Build the text of `config.toml`."""
     peers = ",".join(map(str, settings.peers))
+    signer = f"tcp://{settings.signer}" if settings.signer else ""
     gossip_ms, flush_ms = (10, 5) if settings.is_local else (50, 10)
     metrics = f'prometheus_listen_addr = "{settings.metrics_host}:{settings.metrics_port}"\n'
     is_strict = "true" if settings.is_strict else "false"
@@ -90,6 +93,7 @@ proxy_app = "unix://data/{ABCI_SOCKET_NAME}"
 moniker = {json.dumps(settings.moniker)}
 log_level = "{settings.log_level}"
 log_format = "{settings.log_format}"
+priv_validator_laddr = "{signer}"
 
 [rpc]
 laddr = "tcp://{settings.host}:{settings.rpc_port}"

@@ -22,8 +22,10 @@ from node.chain import CHAIN_ID
 from node.doors.supervisor import GRPC_PORT
 from node.engine.blockstore import BlockStore
 from node.engine.hashing import hash_header
+from node.operation import MONITOR_PORT
 from tests.engine.comet.replay import list_pythons, replay, replay_elsewhere
 from tests.support.comet_network import CometNetwork, needs_cometbft
+from tests.support.monitors import ask_monitor, scrape
 from tests.support.transfers import build_send
 
 pytestmark = needs_cometbft
@@ -141,6 +143,18 @@ def test_every_block_has_a_reveal(network: CometNetwork) -> None:
         drawn = [e for e in results["finalize_block_events"] if e["type"] == "beacon_drawn"]
         found = {a["key"]: a["value"] for a in drawn[0]["attributes"]}
         assert found["num_reveals"] == "1"
+
+
+def test_monitor(network: CometNetwork) -> None:
+    port = network.get_port(MONITOR_PORT)
+    network.wait_until(lambda: ask_monitor(port, "/readyz") == (200, "ok\n"))
+    found = scrape(port)
+    assert found["descent_engine_up"][()] == found["descent_node_is_decider"][()] == 1
+    assert found["descent_node_app_lag_blocks"][()] <= 1
+    assert found["descent_node_peers"][()] == found["descent_node_catching_up"][()] == 0
+    assert found["descent_node_height"][()] > 0
+    assert set(found["descent_door_up"]) == {("grpc",), ("rest",), ("substrate",)}
+    assert found["descent_node_block_step_seconds_count"]["process",] > 0
 
 
 @pytest.mark.parametrize("only_engine", [False, True])
