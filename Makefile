@@ -3,9 +3,10 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
+WHEELS := .wheels
 ARGS ?=
 
-.PHONY: help native devnet test lint bench cometbft soak proto clean
+.PHONY: help native devnet test lint bench cometbft soak wheels proto clean
 
 help:
 	@echo "make devnet [ARGS=...]  set up, then run node + owner + 3 miners + 2 validators here"
@@ -15,6 +16,7 @@ help:
 	@echo "make bench              measure; prints JSON"
 	@echo "make cometbft           build the pinned consensus engine into .cometbft"
 	@echo "make soak               long crash, fuzz and scale runs"
+	@echo "make wheels             wheels for Linux x86-64 and aarch64, kernels inside, in dist"
 	@echo "make proto              generate the protobuf stubs again"
 	@echo "make clean              remove .venv, .cometbft, npm packages, caches and .devnet"
 
@@ -54,9 +56,25 @@ cometbft: $(STAMP)
 soak: native
 	$(BIN)/python -m pytest -m soak $(ARGS)
 
+$(WHEELS)/.ready: requirements-wheels.lock
+	@if command -v uv >/dev/null 2>&1; then \
+	  uv venv --quiet --allow-existing --python 3.11 $(WHEELS) && \
+	  uv pip install --quiet --python $(WHEELS)/bin/python --require-hashes \
+	    -r requirements-wheels.lock; \
+	else \
+	  $(PYTHON) -m venv $(WHEELS) && \
+	  $(WHEELS)/bin/python -m pip install --quiet --require-hashes -r requirements-wheels.lock; \
+	fi
+	@touch $@
+
+wheels: $(WHEELS)/.ready
+	DESCENT_WHEEL=x86_64 $(WHEELS)/bin/python -m hatchling build -t wheel
+	DESCENT_WHEEL=aarch64 $(WHEELS)/bin/python -m hatchling build -t wheel
+
 proto: $(STAMP)
 	$(BIN)/python -m proto.generate
 
 clean:
-	rm -rf $(VENV) .cometbft .polkadot .cosmjs .devnet .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(WHEELS) .arm .cometbft .polkadot .cosmjs .devnet .mypy_cache .pytest_cache .ruff_cache \
+	  .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -12,22 +12,44 @@
 enum status { DONE, INVALID_STEP, OUT_OF_MEMORY, UNKNOWN_OPERATION };
 
 #if defined(__x86_64__)
-#define HAS(feature) __builtin_cpu_supports(feature)
+#include <cpuid.h>
 void run_avx512_vnni(struct context *, const struct op *, void **);
 void run_avx512(struct context *, const struct op *, void **);
 void run_avx2_vnni(struct context *, const struct op *, void **);
 void run_avx2(struct context *, const struct op *, void **);
-static int has_avx512(void) {
-    return HAS("avx512f") && HAS("avx512bw") && HAS("avx512dq") && HAS("avx512vl");
-}
-static int has_avx512_vnni(void) { return has_avx512() && HAS("avx512vnni"); }
-static int has_avx2(void) { return HAS("avx2"); }
-static int has_avx2_vnni(void) {
+/* By CPUID and XGETBV themselves: not every compiler's runtime fills in what
+ * __builtin_cpu_supports reads. */
+struct features {
+    unsigned basic_c, ebx, ecx, extended_a; /* leaf 1's ecx; leaf 7's ebx and ecx; 7.1's eax */
+    unsigned kept;                          /* registers that the operating system keeps */
+};
+static struct features get_features(void) {
+    struct features f = {0};
     unsigned eax, ebx, ecx, edx;
-    if (!HAS("avx2")) return 0;
-    __asm__("cpuid" : "=a"(eax), "=b"(ebx), "=c"(ecx), "=d"(edx) : "a"(7), "c"(1));
-    return (eax >> 4) & 1;
+    if (!__get_cpuid(1, &eax, &ebx, &f.basic_c, &edx) || !((f.basic_c >> 27) & 1)) return f;
+    __asm__("xgetbv" : "=a"(f.kept), "=d"(edx) : "c"(0));
+    if (!__get_cpuid_count(7, 0, &eax, &f.ebx, &f.ecx, &edx)) return f;
+    if (eax >= 1) __get_cpuid_count(7, 1, &f.extended_a, &ebx, &ecx, &edx);
+    return f;
 }
+#define BITS(word, mask) (((word) & (mask)) == (mask))
+#define YMM 0x6u  /* SSE and AVX state */
+#define ZMM 0xe6u /* and AVX-512's three */
+#define FMA (1u << 12)
+#define AVX2 (1u << 5)
+#define AVX512_F_DQ_BW_VL (1u << 16 | 1u << 17 | 1u << 30 | 1u << 31)
+#define AVX512_VNNI (1u << 11)
+#define AVX_VNNI (1u << 4)
+static int has_avx512(void) {
+    struct features f = get_features();
+    return BITS(f.kept, ZMM) && BITS(f.ebx, AVX512_F_DQ_BW_VL) && BITS(f.basic_c, FMA);
+}
+static int has_avx512_vnni(void) { return has_avx512() && BITS(get_features().ecx, AVX512_VNNI); }
+static int has_avx2(void) {
+    struct features f = get_features();
+    return BITS(f.kept, YMM) && BITS(f.ebx, AVX2);
+}
+static int has_avx2_vnni(void) { return has_avx2() && BITS(get_features().extended_a, AVX_VNNI); }
 #elif defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
 #define HAS_ARM_PATHS
@@ -71,12 +93,7 @@ EXPORT int descent_count_paths(void) { return NUM_PATHS; }
 EXPORT const char *descent_get_path_name(int path) { return PATHS[path].name; }
 
 /* Whether this processor can execute a path. */
-EXPORT int descent_has_path(int path) {
-#if defined(__x86_64__)
-    __builtin_cpu_init();
-#endif
-    return PATHS[path].is_there();
-}
+EXPORT int descent_has_path(int path) { return PATHS[path].is_there(); }
 
 EXPORT struct context *descent_create(int path, int num_threads) {
     struct context *context = calloc(1, sizeof *context);

@@ -14,7 +14,7 @@ from exact.native.library import Library
 from exact.state import compute_trace_root
 from tests.exact.helpers import CASES
 from tests.exact.native.conftest import PATHS, Open
-from tests.exact.test_golden import (
+from tests.exact.traces import (
     LONG_CASES,
     LONG_VECTORS,
     VECTORS,
