@@ -28,10 +28,11 @@ CROSS_COMPILERS = {
 
 
 def get_emulator() -> str:
-    """Return the emulator's name, or skip the test."""
+    """Return where the emulator is, or skip the test."""
     for name in EMULATORS:
-        if shutil.which(name):
-            return name
+        found = shutil.which(name)
+        if found:
+            return found
     pytest.skip("no emulator of aarch64: apt-get install qemu-user-static")
 
 
