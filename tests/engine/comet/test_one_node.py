@@ -24,7 +24,7 @@ from node.engine.blockstore import BlockStore
 from node.engine.hashing import hash_header
 from node.operation import MONITOR_PORT
 from tests.engine.comet.replay import list_pythons, replay, replay_elsewhere
-from tests.support.comet_network import CometNetwork, needs_cometbft
+from tests.support.comet_network import START_TIMEOUT_S, CometNetwork, needs_cometbft
 from tests.support.monitors import ask_monitor, scrape
 from tests.support.transfers import build_send
 
@@ -44,7 +44,7 @@ def ask(network: CometNetwork, path: str, request: Any, response_class: Any) -> 
         method = channel.unary_unary(
             path, lambda message: message.SerializeToString(), response_class.FromString
         )
-        return method(request, timeout=15, wait_for_ready=True)
+        return method(request, timeout=START_TIMEOUT_S, wait_for_ready=True)
 
 
 def send(network: CometNetwork, amount: int, *, ahead: int = 0) -> tuple[bytes, Any]:
@@ -162,9 +162,9 @@ def test_kill_and_go_on(network: CometNetwork, only_engine: bool) -> None:
     height = network.get_height()
     network.kill(only_engine=only_engine)
     network.start()
-    network.wait_for_height(height + 3)
+    network.wait_for_height(height + 3, timeout_s=START_TIMEOUT_S)
     _, answer = send(network, 7)
-    assert answer.code == 0
+    assert answer.code == 0, f"{answer}\n{network.read_logs()}"
     assert wait_for_tx(network, answer.txhash).code == 0
 
 
