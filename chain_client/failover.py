@@ -5,10 +5,11 @@ client = ChainClient.connect("127.0.0.1:9090,127.0.0.1:9100,127.0.0.1:9110")
 ```
 
 A node is left when it does not answer, and when it answers but tells of no new block for
-`PATIENCE_S`, as one does that lost its peers. Every call goes to one node, so the questions of one
-`Watch` are answered from one state. The call that failed is not repeated here: the core does that,
-after a pause that grows, and knows which calls may be. Nobody goes back to a node by itself: with
-all of them lost, they are tried in turn.
+`PATIENCE_S`, as one does that lost its peers. The next is taken if it is not behind what was seen
+of the chain already: what a client has read never becomes unread. Every call goes to one node, so
+the questions of one `Watch` are answered from one state. The call that failed is not repeated here:
+the core does that, after a pause that grows, and knows which calls may be. Nobody goes back to a
+node by itself: with all of them lost, they are tried in turn.
 """
 
 from collections.abc import Sequence
@@ -41,12 +42,37 @@ class _Turns(Generic[T]):
         self.transports = list(transports)
         self.index = 0
         self.num_changes = 0
+        self.seen_height = 0
+        self.is_known = True
 
     def leave(self, index: int) -> None:
         """Go on with the next, unless another call that failed has done so."""
         if index == self.index:
             self.index = (index + 1) % len(self.transports)
             self.num_changes += 1
+            self.is_known = False
+
+    def meet(self, index: int, height: int) -> None:
+        """Take a node that is at a height.
+
+        Raises:
+            NodeUnreachable: it is behind; it is left.
+        """
+        if height < self.seen_height:
+            self.leave(index)
+            raise NodeUnreachable(f"a node is at height {height}, behind {self.seen_height}")
+        if index == self.index:
+            self.is_known = True
+
+    def note(self, index: int, call: Call, answer: Any) -> None:
+        """Learn from an answer how far the chain is, and whether the node is stuck."""
+        if call.method == WATCH:
+            self.seen_height = max(self.seen_height, answer.height)
+            if is_stuck(call, answer):
+                self.leave(index)
+
+
+HOW_FAR = Call(WATCH, node_pb2.WatchRequest(), node_pb2.WatchResponse)
 
 
 def limit_patience(call: Call) -> Call:
@@ -89,14 +115,16 @@ class FailoverTransport:
             NodeUnreachable: no answer; the next call goes to the next node.
             NotFound, QueryFailed: the node says so.
         """
-        index, call = self._turns.index, limit_patience(call)
+        turns, call = self._turns, limit_patience(call)
+        index = turns.index
         try:
-            answer = await self._turns.transports[index].unary(call)
+            if not turns.is_known:
+                turns.meet(index, (await turns.transports[index].unary(HOW_FAR)).height)
+            answer = await turns.transports[index].unary(call)
         except NodeUnreachable:
-            self._turns.leave(index)
+            turns.leave(index)
             raise
-        if is_stuck(call, answer):
-            self._turns.leave(index)
+        turns.note(index, call, answer)
         return answer
 
     async def close(self) -> None:
@@ -123,14 +151,16 @@ class SyncFailoverTransport:
             NodeUnreachable: no answer; the next call goes to the next node.
             NotFound, QueryFailed: the node says so.
         """
-        index, call = self._turns.index, limit_patience(call)
+        turns, call = self._turns, limit_patience(call)
+        index = turns.index
         try:
-            answer = self._turns.transports[index].unary(call)
+            if not turns.is_known:
+                turns.meet(index, (turns.transports[index].unary(HOW_FAR)).height)
+            answer = turns.transports[index].unary(call)
         except NodeUnreachable:
-            self._turns.leave(index)
+            turns.leave(index)
             raise
-        if is_stuck(call, answer):
-            self._turns.leave(index)
+        turns.note(index, call, answer)
         return answer
 
     def close(self) -> None:

@@ -108,6 +108,24 @@ async def test_query__all_lost() -> None:
     assert clock.now() >= 14.0
 
 
+async def test_query__a_node_that_is_behind_is_not_taken() -> None:
+    client, nodes, _ = start()
+    assert await client.wait_height(5) == 5
+    transport: Any = client._transport
+    transport._turns.index = 0
+    nodes[1].height, nodes[1].is_cut_off = 3, True
+    nodes[0].is_down = True
+    assert await client.height() >= 5
+    assert transport._turns.index == 2
+    nodes[2].is_down = True
+    await client._clock.sleep(3.0)
+    with pytest.raises(NodeUnreachable):  # the one that is left is still behind
+        await client.height()
+    nodes[1].is_cut_off = False
+    nodes[1]._copy()
+    assert await client.height() >= 5
+
+
 async def test_submit__first_node_dies_with_the_transaction() -> None:
     client, nodes, _ = start()
     await client.submit(ALICE, [transfer(ALICE)], memo="before")
