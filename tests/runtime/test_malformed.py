@@ -19,7 +19,7 @@ from tendermint.abci import types_pb2 as abci
 from node.runtime.addresses import encode_operator
 from node.runtime.pallet import AUTHORITY_ADDR, encode_account
 from tests.runtime.chain_driver import ChainDriver, Key
-from tests.support.malformed import Malformer
+from tests.support.wild_messages import WildMessages
 
 ALICE = Key("alice")
 SHORT, LONG = 3_000, int(os.environ.get("DESCENT_SOAK_INPUTS", "350000"))
@@ -56,7 +56,7 @@ def list_texts(driver: ChainDriver) -> list[str]:
     ]
 
 
-def make_malformer(driver: ChainDriver, seed: int) -> Malformer:
+def make_malformer(driver: ChainDriver, seed: int) -> WildMessages:
     packed = [spec.message_class for spec in driver.chain.runtime.calls.values()]
     accounts = [ALICE.text, Key("bob").text, driver.operator.text]
     plausible = {
@@ -70,10 +70,10 @@ def make_malformer(driver: ChainDriver, seed: int) -> Malformer:
         "addr": accounts,
         "": [*accounts, "x"],
     }
-    return Malformer(10 * SEED + seed, list_texts(driver), packed, plausible)
+    return WildMessages(10 * SEED + seed, list_texts(driver), packed, plausible)
 
 
-def make_message(driver: ChainDriver, malformer: Malformer) -> Any:
+def make_message(driver: ChainDriver, malformer: WildMessages) -> Any:
     """Make a random message of a random call, which Alice may sign."""
     specs = list(driver.chain.runtime.calls.values())
     while True:

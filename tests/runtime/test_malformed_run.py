@@ -19,7 +19,7 @@ from tests.pallets.staking.staking_chain import build_create
 from tests.pallets.training_chain import build_spec, encode_bitmap, encode_spec, hash_text
 from tests.runtime.chain_driver import ChainDriver, Key
 from tests.runtime.test_malformed import CODESPACES_OF_FAULTS, LONG, SEED, measure
-from tests.support.malformed import Malformer
+from tests.support.wild_messages import WildMessages
 
 NAMES = ("owner", "miner-0", "miner-1", "validator-0")
 MINERS, VALIDATOR = NAMES[1:3], NAMES[3]
@@ -55,7 +55,7 @@ class WildRun:
             self.deliver(name, register)
         calls = self.driver.chain.runtime.calls
         self.specs = [spec for url, spec in calls.items() if url.startswith("/descent.")]
-        self.malformer = Malformer(
+        self.malformer = WildMessages(
             10 * SEED + 7,
             [*texts.values(), operator],
             [],
