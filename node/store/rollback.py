@@ -13,7 +13,7 @@ from node.store.tables import pack_inverted, pack_version
 def remove_newest(txn: Any, tables: dict[bytes, Any]) -> int:
     """Remove the newest version; return the one that is newest now.
 
-    It looks through every value: a second for some million.
+    It looks through every value: about a second a million.
 
     Raises:
         VersionUnavailable: the version before is not kept.

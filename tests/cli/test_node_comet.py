@@ -1,0 +1,116 @@
+"""The commands on a node's folder where CometBFT orders blocks: what starts again afterwards."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chain_client.keys import Key, Keyring
+from cli.main import run
+from genesis.devnet import get_account
+from node.doors.supervisor import GRPC_PORT, RPC_PORT
+from tests.support.comet_network import CometNetwork, needs_cometbft
+
+pytestmark = needs_cometbft
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CometNetwork]:
+    with CometNetwork(tmp_path_factory.mktemp("comet")) as network:
+        network.start_all()
+        network.wait_for_height(6)
+        yield network
+
+
+@pytest.fixture
+def stopped(network: CometNetwork) -> Iterator[Path]:
+    """The home of the node, stopped; it goes on afterwards, from where it was or further."""
+    height = network.get_height()
+    assert network.stop() == 0
+    yield network.homes[0]
+    network.start()
+    network.wait_for_height(height + 3, timeout_s=60)
+
+
+class Typed:
+    """Runs command lines; returns the JSON document, or the error."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self.capsys = capsys
+
+    def __call__(self, home: Path, *arguments: str, code: int = 0) -> Any:
+        found = run([*arguments, "--home", str(home), "--output", "json"])
+        out, err = self.capsys.readouterr()
+        assert found == code, err
+        assert "Traceback" not in err
+        return json.loads(err)["error"] if code else json.loads(out)
+
+
+@pytest.fixture
+def typed(capsys: pytest.CaptureFixture[str]) -> Typed:
+    return Typed(capsys)
+
+
+def test_status(network: CometNetwork, typed: Typed) -> None:
+    node = f"127.0.0.1:{network.get_port(GRPC_PORT)}"
+    found = typed(network.homes[0], "node", "status", "--node", node)
+    assert found["rpc"] == f"127.0.0.1:{network.get_port(RPC_PORT)}"
+    assert (found["is_catching_up"], found["num_peers"]) == (False, 0)
+    assert found["disk"]["engine_bytes"] > 0
+    assert "stop it first" in typed(network.homes[0], "node", "rollback", code=1)["message"]
+
+
+def test_rollback(stopped: Path, typed: Typed) -> None:
+    """CometBFT keeps the block, so rolling back again names the same height."""
+    first = typed(stopped, "node", "rollback")
+    assert typed(stopped, "node", "rollback") == first
+    exported = typed(stopped, "node", "export")
+    assert int(exported["initial_height"]) == first["height"] + 1
+
+
+def test_rollback__hard(stopped: Path, typed: Typed) -> None:
+    first = typed(stopped, "node", "rollback", "--hard")
+    second = typed(stopped, "node", "rollback", "--hard")
+    assert second["height"] == first["height"] - 1
+
+
+def test_snapshot_restore(stopped: Path, typed: Typed) -> None:
+    """The state is lost; CometBFT has the blocks after the snapshot."""
+    newest = int(typed(stopped, "node", "export")["initial_height"]) - 1
+    made = typed(stopped, "node", "snapshot", "create", "--height", str(newest - 2))
+    (stopped / "data" / "state" / "data.mdb").write_bytes(b"\x5a" * 50_000)
+    assert typed(stopped, "node", "snapshot", "restore", str(newest - 2)) == made
+    typed(stopped, "node", "debug", "invariants")
+
+
+def test_prune(stopped: Path, typed: Typed) -> None:
+    done = typed(stopped, "node", "prune", "--keep", "3")
+    assert done["oldest_height"] == done["newest_height"] - 2
+
+
+def test_export_starts_a_chain(stopped: Path, typed: Typed, tmp_path: Path) -> None:
+    """Same operator, same balances, the height after; blocks are made again."""
+    file = tmp_path / "genesis.json"
+    written = typed(stopped, "node", "export", "--out", str(file), "--chain-id", "descent-two-1")
+    checked = typed(stopped, "genesis", "validate", str(file))
+    assert (checked["num_validators"], checked["initial_height"]) == (1, written["initial_height"])
+    home = tmp_path / "two"
+    shutil.copytree(stopped / "config", home / "config")
+    shutil.copy(file, home / "config" / "genesis.json")
+    with CometNetwork(tmp_path / "unused") as other:
+        index = other.adopt(home)
+        other.start(index)
+        other.wait_for_height(written["initial_height"] + 3, index, timeout_s=60)
+        keys = tmp_path / "keys"
+        Keyring(keys, backend="test").add(Key("owner", get_account("owner").secret))
+        node = ("--node", f"127.0.0.1:{other.get_port(GRPC_PORT, index)}")
+        balance = typed(keys, "query", "bank", "balance", "owner", *node)["balance_udsc"]
+        assert balance == str(get_account("owner").balance_udsc)
+        sent = typed(keys, "tx", "send", "owner", get_account("faucet").address, "1DSC", *node)
+        assert sent["height"] > written["initial_height"]
+        assert typed(keys, "status", *node)["chain_id"] == "descent-two-1"
