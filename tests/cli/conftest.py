@@ -3,15 +3,14 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from chain_client.keys import Key, Keyring
-from cli.main import run
 from node.pallets.gov.types import GovParams
 from node.runtime.params import ParamsCodec
 from tests.support.devnet_node import DevnetNode, get_secret
+from tests.support.typed import Typed
 
 VALIDATORS = tuple(f"validator-{index}" for index in range(7))
 NAMES = ("faucet", "owner", *VALIDATORS, "miner-0")
@@ -41,24 +40,6 @@ def home(node: DevnetNode, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-class Typed:
-    """Runs command lines against the node; returns the JSON document, or the error."""
-
-    def __init__(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        self.home = home
-        self.capsys = capsys
-
-    def __call__(self, *arguments: str, code: int | None = 0) -> Any:
-        """Run; `code` None takes either outcome, an error as {"error": ...}."""
-        full = [*arguments, "--home", str(self.home), "--output", "json"]
-        found = run(full)
-        out, err = self.capsys.readouterr()
-        if code is None:
-            return json.loads(err if found else out)
-        assert found == code, err
-        return json.loads(err)["error"] if code else json.loads(out)
-
-
 @pytest.fixture
 def typed(home: Path, capsys: pytest.CaptureFixture[str]) -> Typed:
-    return Typed(home, capsys)
+    return Typed(capsys, home)

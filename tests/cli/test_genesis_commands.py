@@ -20,23 +20,10 @@ from genesis.devnet import get_account
 from node.doors.supervisor import GRPC_PORT, PORTS_PER_NODE
 from node.engine.comet.config import P2P_PORT
 from tests.support.comet_network import ROOT, find_port_offset, needs_cometbft
+from tests.support.typed import Typed
 
 CHAIN_ID = "four-1"
 START_TIMEOUT_S = 60.0
-
-
-class Typed:
-    """Runs command lines; returns the JSON document, or the error."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self.capsys = capsys
-
-    def __call__(self, home: Path, *arguments: str, code: int = 0) -> Any:
-        found = run([*arguments, "--home", str(home), "--output", "json"])
-        out, err = self.capsys.readouterr()
-        assert found == code, err
-        assert "Traceback" not in err
-        return json.loads(err.splitlines()[-1])["error"] if code else json.loads(out)
 
 
 @pytest.fixture

@@ -5,33 +5,19 @@ import json
 import shutil
 import stat
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from chain_client.address import decode_ss58
 from cli.main import run
+from tests.support.typed import Typed
 
 PHRASE = "abandon " * 23 + "art"
 
 
-class Typed:
-    """Runs command lines in one home and returns the JSON document."""
-
-    def __init__(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        self.home = home
-        self.capsys = capsys
-
-    def __call__(self, *arguments: str, code: int = 0) -> Any:
-        full = [*arguments, "--home", str(self.home), "--output", "json"]
-        assert run(full) == code, self.capsys.readouterr().err
-        out, err = self.capsys.readouterr()
-        return json.loads(err)["error"] if code else json.loads(out)
-
-
 @pytest.fixture
 def typed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Typed:
-    return Typed(tmp_path / "home", capsys)
+    return Typed(capsys, tmp_path / "home")
 
 
 @pytest.fixture

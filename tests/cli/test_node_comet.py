@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from chain_client.keys import Key, Keyring
-from cli.main import run
 from genesis.devnet import get_account
 from node.doors.supervisor import GRPC_PORT, RPC_PORT
 from tests.support.comet_network import CometNetwork, needs_cometbft
+from tests.support.typed import Typed
 
 pytestmark = needs_cometbft
 
@@ -35,20 +33,6 @@ def stopped(network: CometNetwork) -> Iterator[Path]:
     yield network.homes[0]
     network.start()
     network.wait_for_height(height + 3, timeout_s=60)
-
-
-class Typed:
-    """Runs command lines; returns the JSON document, or the error."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self.capsys = capsys
-
-    def __call__(self, home: Path, *arguments: str, code: int = 0) -> Any:
-        found = run([*arguments, "--home", str(home), "--output", "json"])
-        out, err = self.capsys.readouterr()
-        assert found == code, err
-        assert "Traceback" not in err
-        return json.loads(err)["error"] if code else json.loads(out)
 
 
 @pytest.fixture

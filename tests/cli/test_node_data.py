@@ -27,6 +27,7 @@ from node.runtime.context import BlockInfo, Context
 from node.runtime.state import Overlay
 from node.store.state import StateStore
 from tests.support.devnet_node import GENESIS_TIME_NS, ROOT
+from tests.support.typed import Typed
 
 SEED = b"\x07" * 32
 NUM_BLOCKS = 8
@@ -54,20 +55,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def home(made: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(made, tmp_path / "home"))
-
-
-class Typed:
-    """Runs command lines; returns the JSON document, or the error."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self.capsys = capsys
-
-    def __call__(self, home: Path, *arguments: str, code: int = 0) -> Any:
-        found = run([*arguments, "--home", str(home), "--output", "json"])
-        out, err = self.capsys.readouterr()
-        assert found == code, err
-        assert "Traceback" not in err
-        return json.loads(err)["error"] if code else json.loads(out)
 
 
 @pytest.fixture

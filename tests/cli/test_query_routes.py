@@ -7,7 +7,7 @@ import pytest
 from cli.output import to_table
 from cli.query_routes import COSMOS, DESCENT, list_paths
 from node.chain import build_chain
-from tests.cli.conftest import Typed
+from tests.support.typed import Typed
 from tests.cli.walk import iterate_commands
 
 # Routes that commands of their own ask.

@@ -19,7 +19,7 @@ from exact.addresses import ADDRESS_FUNCTIONS
 from exact.backends import load_backend
 from exact.config import ModelConfig, OptimiserConfig
 from exact.families import build_program, init_params
-from tests.cli.conftest import Typed
+from tests.support.typed import Typed
 
 SEED = 5
 MODEL = ModelConfig(d_model=16, num_layers=1, num_heads=2, context_length=16)

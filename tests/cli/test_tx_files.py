@@ -10,7 +10,7 @@ import pytest
 
 from cli.main import run
 from genesis.devnet import get_account
-from tests.cli.conftest import Typed
+from tests.support.typed import Typed
 
 SEND = ("tx", "send", "owner", "miner-0", "3DSC")
 
