@@ -51,9 +51,12 @@ class ChainClient:
         *,
         chain_id: str | None = None,
         retry_for_s: float = 15.0,
+        at_height: int = 0,
         clock: AsyncClock | None = None,
     ) -> None:
-        self._core = ClientCore(expected_chain_id=chain_id, retry_for_s=retry_for_s)
+        self._core = ClientCore(
+            expected_chain_id=chain_id, retry_for_s=retry_for_s, at_height=at_height
+        )
         self._transport = transport
         self._clock: AsyncClock = clock or _LoopClock()
         self._locks: dict[str, asyncio.Lock] = {}
@@ -65,6 +68,7 @@ class ChainClient:
         chain_id: str | None = None,
         *,
         retry_for_s: float = 15.0,
+        at_height: int = 0,
     ) -> Self:
         """Return a client of the door at `endpoint`; the first call opens the socket.
 
@@ -76,6 +80,7 @@ class ChainClient:
         Args:
             chain_id: refuse to sign for any other chain.
             retry_for_s: how long queries go on asking a node that does not answer.
+            at_height: what queries speak of unless they name a height; 0 is the newest.
         """
         from chain_client.failover import FailoverTransport, split_endpoints
         from chain_client.substrate_transport import SubstrateTransport, is_substrate
@@ -86,7 +91,7 @@ class ChainClient:
             for one in split_endpoints(endpoint)
         ]
         transport = FailoverTransport(transports) if len(transports) > 1 else transports[0]
-        return cls(transport, chain_id=chain_id, retry_for_s=retry_for_s)
+        return cls(transport, chain_id=chain_id, retry_for_s=retry_for_s, at_height=at_height)
 
     def __await__(self) -> Generator[Any, None, Self]:
         return self.__aenter__().__await__()

@@ -71,10 +71,12 @@ class ClientCore(ReadOperations):
     Attributes:
         expected_chain_id: refuse to sign for another chain; None accepts the node's.
         retry_for_s: how long a query goes on asking an unreachable node.
+        at_height: of queries that name no height; 0 is the newest.
     """
 
     expected_chain_id: str | None = None
     retry_for_s: float = 0.0
+    at_height: int = 0
     sequences: txs.SequenceTracker = field(default_factory=txs.SequenceTracker)
     _chain_id: str | None = None
     _gas_price: Decimal | None = None
@@ -86,8 +88,9 @@ class ClientCore(ReadOperations):
         """Ask one question; ask again for `retry_for_s` while the node is unreachable.
 
         Args:
-            height: answer as of this block, 0 for the newest.
+            height: answer as of this block, 0 for `at_height`.
         """
+        height = height or self.at_height
         metadata = (("x-cosmos-block-height", str(height)),) if height else ()
         call = Call(method, request, response_type, metadata=metadata)
         deadline: float = (yield Now()) + self.retry_for_s

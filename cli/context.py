@@ -74,6 +74,10 @@ PassphraseOption = Annotated[
         help="File whose lines answer what is asked. Default: $DESCENT_KEYRING_PASSPHRASE_FILE.",
     ),
 ]
+HeightOption = Annotated[
+    int,
+    typer.Option("--height", min=0, help="Answer as of this block, while it is kept. 0: newest."),
+]
 GasOption = Annotated[
     str, typer.Option("--gas", help="Gas limit, or auto: half more than a simulation used.")
 ]
@@ -100,6 +104,7 @@ YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask before sendin
 HOME = ("home", "output")
 KEYS = (*HOME, "passphrase_file")
 CHAIN = (*HOME, "node", "client", "chain_id")
+QUERY = (*CHAIN, "at_height")
 TX = (
     *(*CHAIN, "passphrase_file", "gas", "fee", "memo", "dry_run", "yes"),
     *("generate_only", "offline"),
@@ -111,6 +116,7 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
     "node": (NodeOption, None),
     "client": (ClientOption, None),
     "chain_id": (ChainIdOption, None),
+    "at_height": (HeightOption, 0),
     "passphrase_file": (PassphraseOption, None),
     "gas": (GasOption, AUTO),
     "fee": (FeeOption, None),
@@ -130,6 +136,7 @@ class Context:
     output: str = TABLE
     node: str = DEFAULT_NODE
     chain_id: str | None = None
+    at_height: int = 0
     passphrase_file: Path | None = None
     gas: str = AUTO
     fee: str | None = None
@@ -189,7 +196,9 @@ class Context:
         """Return a client of the node, for `async with`."""
         from chain_client.client import ChainClient
 
-        return ChainClient.connect(self.node, self.chain_id, retry_for_s=retry_for_s)
+        return ChainClient.connect(
+            self.node, self.chain_id, retry_for_s=retry_for_s, at_height=self.at_height
+        )
 
     def ask_passphrase(self, question: str) -> str:
         """Return a passphrase from --passphrase-file or from the terminal, never from argv.
@@ -326,7 +335,7 @@ def command(
     """Register a command of `app`; its function gets a `Context` first.
 
     Args:
-        needs: `HOME`, `KEYS`, `CHAIN` or `TX`: the common options it takes.
+        needs: `HOME`, `KEYS`, `CHAIN`, `QUERY` or `TX`: the common options it takes.
         home: default of --home for commands that create it, e.g. the devnet's.
     """
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.context import CHAIN, Context, command, new_group
+from cli.context import CHAIN, QUERY, Context, command, new_group
 from cli.grant import list_grants
 from cli.params import format_fraction
 from cli.query_gov import app as gov_app
@@ -37,7 +37,7 @@ WhoArgument = Annotated[
 ]
 
 
-@command(bank_app, "balance", needs=CHAIN)
+@command(bank_app, "balance", needs=QUERY)
 async def balance(context: Context, who: WhoArgument) -> Any:
     """Show what an account holds."""
     address = context.address(who)
@@ -46,21 +46,21 @@ async def balance(context: Context, who: WhoArgument) -> Any:
     return document if who == address else {"name": who, **document}
 
 
-@command(bank_app, "supply", needs=CHAIN)
+@command(bank_app, "supply", needs=QUERY)
 async def supply(context: Context) -> Any:
     """Show how much there is."""
     async with context.client() as client:
         return {"supply_udsc": await client.get_supply()}
 
 
-@command(staking_app, "validators", needs=CHAIN)
+@command(staking_app, "validators", needs=QUERY)
 async def validators(context: Context) -> Any:
     """List the operators with their stake."""
     async with context.client() as client:
         return [_operator(item) for item in await client.get_operators()]
 
 
-@command(staking_app, "delegations", needs=CHAIN)
+@command(staking_app, "delegations", needs=QUERY)
 async def delegations(context: Context, who: WhoArgument) -> Any:
     """List what an account has delegated."""
     address = context.address(who)
@@ -74,7 +74,7 @@ async def delegations(context: Context, who: WhoArgument) -> Any:
         ]
 
 
-@command(staking_app, "unbonding", needs=CHAIN)
+@command(staking_app, "unbonding", needs=QUERY)
 async def unbonding(context: Context, who: WhoArgument) -> Any:
     """List what an account will get back, and when."""
     address = context.address(who)
@@ -91,7 +91,7 @@ async def unbonding(context: Context, who: WhoArgument) -> Any:
         ]
 
 
-@command(staking_app, "redelegations", needs=CHAIN)
+@command(staking_app, "redelegations", needs=QUERY)
 async def redelegations(context: Context, who: WhoArgument) -> Any:
     """List stake an account moved that still answers for the operator it came from."""
     from cosmos.staking.v1beta1 import query_pb2
@@ -116,13 +116,13 @@ async def redelegations(context: Context, who: WhoArgument) -> Any:
     ]
 
 
-@command(app, "grants", needs=CHAIN)
+@command(app, "grants", needs=QUERY)
 async def grants(context: Context, who: WhoArgument) -> Any:
     """List what an account was granted: sessions, calls, fees."""
     return await list_grants(context, who)
 
 
-@command(app, "params", needs=CHAIN)
+@command(app, "params", needs=QUERY)
 async def params(
     context: Context,
     pallet: Annotated[str, typer.Argument(metavar="[PALLET]", help="Default: all.")] = "",

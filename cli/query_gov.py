@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from chain_client.errors import InvalidInput
-from cli.context import CHAIN, Context, command, new_group
+from cli.context import QUERY, Context, command, new_group
 from cli.messages import enum_word
 from cli.params import PACKAGES, fetch_params, find_message_class, read_params
 
@@ -15,7 +15,7 @@ STATUSES = ("deposit-period", "voting-period", "passed", "rejected", "failed")
 ProposalArgument = Annotated[int, typer.Argument(metavar="PROPOSAL", min=1, help="Number of it.")]
 
 
-@command(app, "proposals", needs=CHAIN)
+@command(app, "proposals", needs=QUERY)
 async def proposals(
     context: Context,
     status: Annotated[str, typer.Option("--status", help=f"One of {', '.join(STATUSES)}.")] = "",
@@ -37,7 +37,7 @@ async def proposals(
     return [_summary(item) for item in found.proposals]
 
 
-@command(app, "proposal", needs=CHAIN)
+@command(app, "proposal", needs=QUERY)
 async def proposal(context: Context, number: ProposalArgument) -> Any:
     """Show one proposal, its messages and how the vote stands."""
     from cosmos.gov.v1 import query_pb2
@@ -69,7 +69,7 @@ async def proposal(context: Context, number: ProposalArgument) -> Any:
     }
 
 
-@command(app, "votes", needs=CHAIN)
+@command(app, "votes", needs=QUERY)
 async def votes(context: Context, number: ProposalArgument) -> Any:
     """List the votes on a proposal that is being voted on."""
     from cosmos.gov.v1 import gov_pb2, query_pb2
@@ -86,7 +86,7 @@ async def votes(context: Context, number: ProposalArgument) -> Any:
     ]
 
 
-@command(app, "deposits", needs=CHAIN)
+@command(app, "deposits", needs=QUERY)
 async def deposits(context: Context, number: ProposalArgument) -> Any:
     """List the deposits of a proposal."""
     from cosmos.gov.v1 import query_pb2

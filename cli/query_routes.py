@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from chain_client.errors import InvalidInput
-from cli.context import CHAIN, Context, command, new_group
+from cli.context import QUERY, Context, command, new_group
 from cli.messages import to_document
 from cli.query_stake import CONSENSUS_PREFIX, find_operator
 
@@ -243,7 +243,7 @@ def add_routes(app: typer.Typer, groups: dict[str, typer.Typer]) -> None:
         if group not in groups:
             groups[group] = new_group(HELP[group])
             app.add_typer(groups[group], name=group)
-        command(groups[group], name, needs=CHAIN)(_make_function(route, paths[route.words]))
+        command(groups[group], name, needs=QUERY)(_make_function(route, paths[route.words]))
 
 
 def _make_function(route: Route, path: str) -> Any:

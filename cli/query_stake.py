@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from chain_client.address import OPERATOR_PREFIX, decode_address, encode_address, operator_address
-from cli.context import CHAIN, Context, command, new_group
+from cli.context import QUERY, Context, command, new_group
 from cli.params import format_fraction
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def find_operator(context: Context, text: str) -> str:
     return operator_address(context.address(text))
 
 
-@command(distribution_app, "rewards", needs=CHAIN)
+@command(distribution_app, "rewards", needs=QUERY)
 async def rewards(context: Context, who: WhoArgument) -> Any:
     """List what an account has earned with its delegations and not withdrawn."""
     from cosmos.distribution.v1beta1 import query_pb2
@@ -52,7 +52,7 @@ async def rewards(context: Context, who: WhoArgument) -> Any:
     ]
 
 
-@command(distribution_app, "operator", needs=CHAIN)
+@command(distribution_app, "operator", needs=QUERY)
 async def operator(context: Context, who: OperatorArgument) -> Any:
     """Show what an operator can withdraw, and what is held for it and its delegators."""
     from cosmos.distribution.v1beta1 import query_pb2
@@ -77,7 +77,7 @@ async def operator(context: Context, who: OperatorArgument) -> Any:
     }
 
 
-@command(distribution_app, "community-pool", needs=CHAIN)
+@command(distribution_app, "community-pool", needs=QUERY)
 async def community_pool(context: Context) -> Any:
     """Show what the community has."""
     from cosmos.distribution.v1beta1 import query_pb2
@@ -91,7 +91,7 @@ async def community_pool(context: Context) -> Any:
     return {"community_pool_udsc": _amount(found.pool)}
 
 
-@command(slashing_app, "signing-infos", needs=CHAIN)
+@command(slashing_app, "signing-infos", needs=QUERY)
 async def signing_infos(context: Context) -> Any:
     """List the consensus keys that have voted: blocks missed of the window, jail."""
     from cosmos.slashing.v1beta1 import query_pb2
@@ -119,7 +119,7 @@ async def signing_infos(context: Context) -> Any:
     ]
 
 
-@command(slashing_app, "evidence", needs=CHAIN)
+@command(slashing_app, "evidence", needs=QUERY)
 async def evidence(context: Context) -> Any:
     """List who was caught signing two blocks of one height."""
     from cosmos.evidence.v1beta1 import evidence_pb2, query_pb2
@@ -144,7 +144,7 @@ async def evidence(context: Context) -> Any:
     ]
 
 
-@command(mint_app, "emission", needs=CHAIN)
+@command(mint_app, "emission", needs=QUERY)
 async def emission(context: Context) -> Any:
     """Show where the emission schedule stands."""
     from proto.descent.mint.v1 import mint_pb2

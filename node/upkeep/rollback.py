@@ -2,7 +2,7 @@
 
 For a block that was executed wrongly: the program is changed, the node is rolled back, and when it
 starts it executes the block again. With `remove_block` the block is forgotten as well: a node of a
-network fetches it from the others, a node alone makes another one.
+network fetches it from the others, the embedded engine makes another one.
 
 The application goes back no further than the engine, so a kill in between loses nothing: starting
 the node replays, rolling back again finishes.
@@ -15,8 +15,12 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from node.chain import build_chain
 from node.engine.blockstore import BlockStore
 from node.engine.comet.process import require_binary
+from node.engine.keys import read_key
+from node.runtime.context import BlockInfo, Context
+from node.runtime.state import Overlay
 from node.store.errors import VersionUnavailable
 from node.store.state import StateStore
 from node.upkeep.home import StoppedHome, UpkeepRefused, has_comet, open_stopped_home
@@ -62,6 +66,11 @@ def rollback_home(home: Path, *, remove_block: bool = False) -> RolledBack:
 def _rollback_comet(stopped: StoppedHome, remove_block: bool) -> RolledBack:
     """CometBFT first, keeping its block: asked again it names the same height."""
     _check(stopped, stopped.state.version - 1)
+    if remove_block and _decides_alone(stopped):
+        raise UpkeepRefused(
+            "this node alone decides blocks, and its signer never signs another block of a height: "
+            "without --hard the block is executed again"
+        )
     target = _call_comet(stopped.path)
     rolled = _rollback_state(stopped.state, target)
     # The mirror fetches the block again once CometBFT has replayed it.
@@ -69,6 +78,13 @@ def _rollback_comet(stopped: StoppedHome, remove_block: bool) -> RolledBack:
     if remove_block:
         _call_comet(stopped.path, "--hard")
     return rolled
+
+
+def _decides_alone(stopped: StoppedHome) -> bool:
+    """Tell whether no other validator could have the newest block."""
+    ctx = Context(Overlay(stopped.state), BlockInfo("", 0, 0))
+    own = read_key(stopped.path / "config" / "priv_validator_key.json").public_key
+    return list(build_chain().staking.list_consensus_set(ctx)) == [own]
 
 
 def _call_comet(home: Path, *flags: str) -> int:

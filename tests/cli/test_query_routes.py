@@ -7,8 +7,8 @@ import pytest
 from cli.output import to_table
 from cli.query_routes import COSMOS, DESCENT, list_paths
 from node.chain import build_chain
-from tests.support.typed import Typed
 from tests.cli.walk import iterate_commands
+from tests.support.typed import Typed
 
 # Routes that commands of their own ask.
 WRITTEN = {
@@ -96,6 +96,19 @@ def test_amounts_and_fractions(typed: Typed) -> None:
     everyone = typed("query", "accounts", "list")
     assert len(everyone) > 40
     assert typed("query", "accounts", "show", "faucet")["account_number"] == 0
+
+
+def test_height(typed: Typed) -> None:
+    """What was: before and after a transfer."""
+    sent = typed("tx", "send", "faucet", "miner-0", "5udsc")
+    words = ("query", "bank", "balance", "miner-0", "--height")
+    before = typed(*words, str(sent["height"] - 1))["balance_udsc"]
+    after = typed(*words, str(sent["height"]))["balance_udsc"]
+    assert int(after) == int(before) + 5
+    old = typed("query", "accounts", "show", "faucet", "--height", str(sent["height"] - 1))
+    new = typed("query", "accounts", "show", "faucet", "--height", str(sent["height"]))
+    assert int(new["sequence"]) == int(old["sequence"]) + 1
+    assert "height" in typed(*words, "99999999", code=1)["message"]
 
 
 def test_decimals_have_a_unit() -> None:

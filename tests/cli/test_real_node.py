@@ -11,8 +11,8 @@ from chain_client.client import ChainClient
 from chain_client.errors import ChainMismatch, NodeUnreachable, NotFound, QueryFailed, TxRefused
 from chain_client.keys import Key
 from chain_client.sync_client import SyncChainClient
-from tests.support.typed import Typed
 from tests.support.devnet_node import DevnetNode, get_secret
+from tests.support.typed import Typed
 
 FAUCET, OWNER, MINER = (Key(name, get_secret(name)) for name in ("faucet", "owner", "miner-0"))
 
