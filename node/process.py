@@ -50,7 +50,7 @@ from node.operation import (
 )
 from node.runtime.addresses import AddressError, decode_account
 from node.runtime.ante import GasPrice
-from node.runtime.application import VoteExtender
+from node.runtime.application import APP_VERSION, VoteExtender
 from node.runtime.errors import UpgradeHalt
 from node.runtime.options import NodeOptions
 from node.runtime.storage import GenesisDataError
@@ -67,7 +67,7 @@ REFUSALS = (
     GenesisDataError,
     UpgradeHalt,
 )
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("node.process")
 
 
 def load_extender(home: Path) -> VoteExtender | None:
@@ -92,12 +92,16 @@ async def run_node(settings: NodeSettings) -> None:
         PortBusy, MonitorBusy: a port is taken; the text names it and the flag that moves it.
         EngineError, StoreError, OnionError, GenesisDataError: files of the home cannot be used.
     """
+    doors = {name: f"{host}:{port}" for name, (host, port) in settings.listen.items()}
+    chosen = {"home": settings.home, "engine": settings.engine, "version": APP_VERSION}
+    logger.info("node starts", extra={"fields": {**chosen, **doors}})
     for place in settings.list_open():
         logger.warning("strangers can reach %s: it asks nobody who they are", place)
     if settings.engine == COMETBFT:
         await _run_comet_node(settings)
     else:
         await _run_embedded_node(settings)
+    logger.info("node stopped")
 
 
 def _make_supervisor(settings: NodeSettings, doors: list[Door]) -> DoorSupervisor:

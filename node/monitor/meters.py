@@ -42,6 +42,7 @@ class NodeMeters:
     def __init__(self, registry: CollectorRegistry, own_address: bytes) -> None:
         self._own_address = own_address
         self._last_commit_s = 0.0
+        self._height = self._num_txs = self._num_absent = 0
         self.checks: Tally[str] = Tally()
         self.height = Gauge(
             "descent_node_height", "Newest block whose state is committed.", registry=registry
@@ -114,9 +115,12 @@ class NodeMeters:
         self.missed_reveals.inc(max(0, len(votes) - num_reveals))
         own = [vote for vote in votes if vote.validator.address == self._own_address]
         self.is_decider.set(len(own))
-        self.own_absent.inc(sum(vote.block_id_flag != COMMITTED for vote in own))
+        num_absent = sum(vote.block_id_flag != COMMITTED for vote in own)
+        self._num_absent += num_absent
+        self.own_absent.inc(num_absent)
         results = zip(request.txs, response.tx_results, strict=True)
         codes = [result.code for tx, result in results if tx[:1] != INHERENT]
+        self._num_txs += len(codes)
         failed = sum(code != 0 for code in codes)
         self.txs.labels(OK).inc(len(codes) - failed)
         self.txs.labels(REFUSED).inc(failed)
@@ -128,11 +132,21 @@ class NodeMeters:
 
     def note_commit(self, height: int) -> None:
         """Take note of a committed block."""
+        self._height = height
         self.height.set(height)
         now = time.monotonic()
         if self._last_commit_s:
             self.interval.observe(now - self._last_commit_s)
         self._last_commit_s = now
+
+    def summarise(self) -> dict[str, Any]:
+        """Describe how far this node is, for the log."""
+        return {
+            "height": self._height,
+            "idle_s": round(self.get_idle_s(), 1),
+            "txs": self._num_txs,
+            "missed_votes": self._num_absent,
+        }
 
     def get_idle_s(self) -> float:
         """Return the seconds since the last commit, 0 before the first."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import logging
 import shutil
 import time
 from pathlib import Path
@@ -24,8 +26,11 @@ from node.store.state import StateStore
 
 DOOR_METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 BEAT_S = 1.0
+TELL_EVERY_BEATS = 60
 DEAD_AFTER_S = 60.0  # a block of the largest size takes a few seconds
 STALLED_AFTER_S = 30.0
+
+logger = logging.getLogger(__name__)
 
 
 def get_door_metrics_folder(home: Path) -> Path:
@@ -85,9 +90,11 @@ class NodeMonitor:
         self._look = look
 
     async def beat(self) -> None:
-        """Show that the loop of this process turns, until cancelled."""
-        while True:
+        """Show that the loop of this process turns, and now and then how far it is."""
+        for number in itertools.count():
             self._beat_s = time.monotonic()
+            if number and number % TELL_EVERY_BEATS == 0:
+                logger.info("at height", extra={"fields": self.meters.summarise()})
             await asyncio.sleep(BEAT_S)
 
     def explain_dead(self) -> str:

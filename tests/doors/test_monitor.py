@@ -109,6 +109,7 @@ def test_unready_by_cause(monitor: NodeMonitor, monkeypatch: pytest.MonkeyPatch)
     monitor.set_look(lambda: EngineState(7))
     assert monitor.explain_unready() == ""
     monitor.meters.note_commit(7)
+    assert monitor.meters.summarise()["height"] == 7
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now + STALLED_AFTER_S + 1)
     assert monitor.explain_unready() == "no block for 31 s, at height 7"
