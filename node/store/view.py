@@ -11,7 +11,7 @@ from hashlib import sha256
 from types import TracebackType
 
 from node.store.environment import Database, explain_errors
-from node.store.errors import StoreCorrupt, StoreUnknown, VersionUnavailable
+from node.store.errors import KeyTooLong, StoreCorrupt, StoreUnknown, VersionUnavailable
 from node.store.proofs import HASH_SIZE, Proof, hash_store, merkle_path, merkle_root
 from node.store.tables import (
     escape_key,
@@ -152,7 +152,10 @@ class StateView:
         entry = self._record.roots.get(store)
         if entry is None:
             return None
-        prefix = make_value_prefix(entry.store_id, key)
+        try:
+            prefix = make_value_prefix(entry.store_id, key)
+        except KeyTooLong:
+            return None  # asked for by a query: no such key can have been written
         cursor = self._values
         seek = prefix if self.version == self.latest else prefix + pack_inverted(self.version)
         if not cursor.set_range(seek):

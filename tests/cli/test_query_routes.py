@@ -29,8 +29,13 @@ WRITTEN = {
     "staking unbonding": "cosmos.staking.v1beta1.Query/DelegatorUnbondingDelegations",
     "staking validators": "cosmos.staking.v1beta1.Query/Validators",
 }
-# Of the same answers in another shape: `distribution operator` asks both.
-BESIDE = {"/cosmos.distribution.v1beta1.Query/ValidatorOutstandingRewards"}
+# Of the same answers in another shape: `distribution operator` asks both of the first, `bank
+# denom` is the second; and an answer that is always empty.
+BESIDE = {
+    "/cosmos.distribution.v1beta1.Query/ValidatorOutstandingRewards",
+    "/cosmos.bank.v1beta1.Query/DenomMetadataByQueryString",
+    "/cosmos.bank.v1beta1.Query/SendEnabled",
+}
 # Spellings for older clients of what has a command.
 LEGACY = ("/cosmos.gov.v1beta1.", "/cosmos.params.v1beta1.")
 ARGUMENTS = {

@@ -208,6 +208,11 @@ def test_invalid_misuse(tmp_path: Path) -> None:
             store.prune(0)
         with StateStore.open(tmp_path, readonly=True) as reader:
             assert reader.get("bank", b"a") == b"1"
+            for long in (b"a" * 600, bytes(300), b"\xff" * 5_000):
+                assert reader.get("bank", long) is None
+                assert not list(reader.iterate("bank", long))
+                assert not list(reader.iterate("bank", b"z", long))
+                assert len(list(reader.iterate("bank", b"", long, reverse=True))) <= 1
             with pytest.raises(StoreMisuse, match="reading only"):
                 reader.stage(6, {})
     with StateStore.open(tmp_path, readonly=True), pytest.raises(StoreBusy):

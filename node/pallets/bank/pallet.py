@@ -295,6 +295,17 @@ class BankPallet(Pallet[BankSchema]):
             raise QueryNotFound(f"client metadata for denom {request.denom} not found")
         return query_pb2.QueryDenomMetadataResponse(metadata=metadata)
 
+    @query("DenomMetadataByQueryString")
+    def query_denom_metadata_by_text(self, ctx: Context, request: Any) -> Any:
+        """Answer the metadata of one denomination, for names that a path cannot hold."""
+        metadata = self.query_denom_metadata(ctx, request).metadata
+        return query_pb2.QueryDenomMetadataByQueryStringResponse(metadata=metadata)
+
+    @query("SendEnabled")
+    def query_send_enabled(self, ctx: Context, request: Any) -> Any:
+        """Answer no exception: every denomination can be sent."""
+        return query_pb2.QuerySendEnabledResponse()
+
     @query("DenomsMetadata")
     def query_denoms_metadata(self, ctx: Context, request: Any) -> Any:
         """Answer the metadata of every denomination."""

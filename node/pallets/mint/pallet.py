@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cosmos.mint.v1beta1 import mint_pb2 as wallet_types_pb2
 from cosmos.mint.v1beta1 import query_pb2 as wallet_pb2
 
 from node.pallets.bank.types import BalancesMint
@@ -20,6 +21,7 @@ from node.pallets.mint.errors import EmissionExhausted
 from node.pallets.mint.types import EmissionIssued, MintParams
 from node.runtime.addresses import encode_account
 from node.runtime.codecs import AMOUNT
+from node.runtime.coins import BASE_DENOM
 from node.runtime.context import Context
 from node.runtime.errors import InvalidRequest, InvariantBroken, ensure
 from node.runtime.pallet import Pallet, invariant, query
@@ -127,13 +129,26 @@ class MintPallet(Pallet[MintSchema]):
             num_halvings=compute_num_halvings(issued, cap) if issued < cap else 0,
         )
 
+    @query("Params", WALLET_SERVICE.full_name)
+    def query_wallet_params(self, ctx: Context, request: Any) -> Any:
+        """Answer what wallets ask of minting: denomination, inflation, blocks a year."""
+        params = wallet_types_pb2.Params(
+            mint_denom=BASE_DENOM,
+            inflation_rate=str(self._get_scaled_inflation(ctx)),
+            blocks_per_year=BLOCKS_PER_YEAR,
+        )
+        return wallet_pb2.QueryParamsResponse(params=params)
+
     @query("Inflation", WALLET_SERVICE.full_name)
     def query_inflation(self, ctx: Context, request: Any) -> Any:
         """Answer a year's consensus emission by supply, as digits of the scaled integer."""
+        scaled = self._get_scaled_inflation(ctx)
+        return wallet_pb2.QueryInflationResponse(inflation=str(scaled).encode())
+
+    def _get_scaled_inflation(self, ctx: Context) -> int:
         supply = self._bank.get_supply(ctx)
         yearly = self.get_consensus_emission(ctx) * BLOCKS_PER_YEAR
-        scaled = yearly * 10**18 // supply if supply else 0
-        return wallet_pb2.QueryInflationResponse(inflation=str(scaled).encode())
+        return yearly * 10**18 // supply if supply else 0
 
     @query("AnnualProvisions", WALLET_SERVICE.full_name)
     def query_annual_provisions(self, ctx: Context, request: Any) -> Any:

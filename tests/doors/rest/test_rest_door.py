@@ -104,6 +104,7 @@ def test_height(rest: Rest, devnet_node: DevnetNode) -> None:
         ("/cosmos/bank/v1beta1/balances/%ff", 400, 3),
         ("/cosmos/staking/v1beta1/validators?pagination.limit=x", 400, 3),
         ("/cosmos/staking/v1beta1/validators?pagination.key=***", 400, 3),
+        ("/cosmos/bank/v1beta1/denoms_metadata/" + "a" * 5_000, 404, 5),
         ("/cosmos/gov/v1/proposals/99", 404, 5),
         ("/cosmos/gov/v1/proposals/-1", 400, 3),
         ("/cosmos/tx/v1beta1/txs/" + "AB" * 32, 404, 5),
