@@ -161,7 +161,7 @@ def test_slow_reader_harms_nobody(devnet_node: DevnetNode) -> None:
                 break
         started = time.monotonic()
         assert ask(devnet_node, "system_name")["result"] == "Descent"
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 15
 
 
 def test_hashes_survive_a_restart_of_the_door(devnet_node: DevnetNode) -> None:
