@@ -2,11 +2,13 @@
 
     python -m bench.exact_step [--sizes devnet 3m 25m] [--formats default fast] [--threads 1 2]
                                [--backend auto] [--device cpu] [--rounds N] [--quick]
+                               [--compiled]
 
 Prints a JSON document a line, as they are measured. A row is a size, a format and a number of
 threads: milliseconds a step (the fastest of the rounds, and the median) and the ratio exact /
 ordinary, from paired rounds, so that load on the machine falls on both. Ordinary is eager torch:
-SDPA, library norms, AdamW. `replay` is an auditor's time for an interval over the miner's, from
+SDPA, library norms, AdamW; with --compiled also its loss and gradient through `torch.compile`, whose
+compiler wants a minute or more before the first row. `replay` is an auditor's time for an interval over the miner's, from
 paired rounds. The last line has `root_ms`, the time of the root of parameters and moments.
 """
 
@@ -21,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.ordinary_gpt import OrdinaryGpt, train_steps
+from bench.ordinary_gpt import CompiledGpt, OrdinaryGpt, train_steps
 from exact.backends import AUTO, load_backend
 from exact.backends.torch_backend import set_determinism
 from exact.config import ModelConfig, OptimiserConfig
@@ -49,6 +51,7 @@ def measure(
     num_steps: int,
     device: str = "cpu",
     backend_name: str = AUTO,
+    with_compiled: bool = False,
 ) -> dict[str, Any]:
     """Time both steps.
 
@@ -59,6 +62,7 @@ def measure(
         num_steps: steps in a measurement.
         device: torch device.
         backend_name: as for `load_backend`.
+        with_compiled: compare with `torch.compile` too.
 
     Returns:
         A row of the JSON document.
@@ -86,9 +90,16 @@ def measure(
         auditor.train_interval(program, state, batches)
         return 0.0
 
-    runs = (run_exact, run_ordinary, run_replay)
-    first, (exact_ms, ordinary_ms, replay_ms) = _interleave(runs, num_rounds, num_steps)
-    return {
+    def run_compiled() -> float:
+        return float(train_steps(compiled, optimiser, tensors)[-1].item())
+
+    runs: tuple[Callable[[], float], ...] = (run_exact, run_ordinary, run_replay)
+    if with_compiled:
+        compiled = CompiledGpt(model, state, device=device)
+        runs = (*runs, run_compiled)
+    first, times = _interleave(runs, num_rounds, num_steps)
+    exact_ms, ordinary_ms, replay_ms = times[:3]
+    row = {
         "num_params": count_params(model),
         "tokens_a_step": batch_size * model.context_length,
         "num_threads": torch.get_num_threads(),
@@ -102,6 +113,10 @@ def measure(
         # After the steps of the first run, from the same first weights.
         "loss": {"exact": round(first[0], 5), "ordinary": round(first[1], 5)},
     }
+    if with_compiled:
+        row["compiled_ms"] = _summarise(times[3])
+        row["ratio_compiled"] = _compare(exact_ms, times[3])
+    return row
 
 
 def _summarise(times: list[float]) -> dict[str, float]:
@@ -151,6 +166,7 @@ def main() -> None:
     parser.add_argument("--backend", default=AUTO)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--rounds", type=int, default=0, help="pairs; a default for each size")
+    parser.add_argument("--compiled", action="store_true", help="torch.compile as a baseline too")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_ROUNDS} rounds")
     arguments = parser.parse_args()
     for size in arguments.sizes:
@@ -166,6 +182,7 @@ def main() -> None:
                     num_steps,
                     arguments.device,
                     arguments.backend,
+                    arguments.compiled,
                 )
                 print(json.dumps({"size": size, "format": name, **row}), flush=True)
     last = arguments.sizes[-1]

@@ -88,6 +88,26 @@ class OrdinaryGpt:
         return torch.cat([first * cos - second * sin, second * cos + first * sin], -1)
 
 
+class CompiledGpt(OrdinaryGpt):
+    """The same, loss and gradient by `torch.compile`; AdamW stays eager."""
+
+    def __init__(
+        self,
+        model: ModelConfig,
+        state: Mapping[str, np.ndarray],
+        dtype: torch.dtype = torch.float32,
+        device: str = "cpu",
+    ):
+        """Copy weights; the compiler runs at the first step."""
+        super().__init__(model, state, dtype, device)
+        self._compute = torch.compile(super().compute_mean_loss)
+
+    def compute_mean_loss(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Compute the mean loss of a token in nats."""
+        loss: torch.Tensor = self._compute(tokens)
+        return loss
+
+
 def _norm(x: torch.Tensor) -> torch.Tensor:
     return F.rms_norm(x, (x.shape[-1],), eps=NORM_EPSILON)
 
