@@ -223,7 +223,7 @@ def compute_digest(results: Mapping[str, np.ndarray]) -> str:
 
 
 @functools.cache
-def _get_cases() -> dict[str, Case]:
+def get_cases() -> dict[str, Case]:
     return _list_cases()
 
 
@@ -235,7 +235,7 @@ def find_wrong_answers(library: Library, path_name: str) -> list[str]:
     """
     context, arena = Context(library, path_name, 1), Arena()
     wrong = []
-    for name, (ops, inputs, keep) in _get_cases().items():
+    for name, (ops, inputs, keep) in get_cases().items():
         layout = {key: (str(array.dtype), array.shape) for key, array in inputs.items()}
         plan = Plan(build_bare_program(), ops, layout, set(keep), set())
         assert not plan.num_fallbacks, f"{name} is not computed by the library"
@@ -249,7 +249,7 @@ def compute_answers() -> dict[str, str]:
     from exact.backends.numpy_backend import NumpyBackend
 
     answers = {}
-    for name, (ops, inputs, keep) in _get_cases().items():
+    for name, (ops, inputs, keep) in get_cases().items():
         backend, env = NumpyBackend(), dict(inputs)
         backend._execute(build_bare_program(), ops, env, set(keep))
         answers[name] = compute_digest({key: env[key] for key in keep})
