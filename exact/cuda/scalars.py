@@ -9,19 +9,22 @@ Comparisons instead of maximum keep a NaN.
 import triton
 import triton.language as tl
 
-from exact.elementary import EXP2_COEFFICIENTS, LN_2, LOG2_COEFFICIENTS, SQRT_2
+from exact import elementary
 
 # (x + ROUND) - ROUND rounds |x| <= 2^22 to an integer, half to even.
 ROUND = tl.constexpr(1.5 * 2.0**23)
 ROUND_64 = tl.constexpr(2.0**52)
 UNIT = tl.constexpr(2.0**-23)
 UNITS = tl.constexpr(2.0**23)
+LOG2_E = tl.constexpr(elementary.LOG2_E)
 INVALID_LOSS = tl.constexpr(-(2**62))
 
-_C1, _C2, _C3, _C4, _C5 = (tl.constexpr(c) for c in EXP2_COEFFICIENTS)
-_L0, _L1, _L2, _L3, _L4, _L5, _L6, _L7, _L8, _L9, _L10 = (tl.constexpr(c) for c in LOG2_COEFFICIENTS)
-_LN_2 = tl.constexpr(LN_2)
-_SQRT_2 = tl.constexpr(SQRT_2)
+_C1, _C2, _C3, _C4, _C5 = (tl.constexpr(c) for c in elementary.EXP2_COEFFICIENTS)
+_L0, _L1, _L2, _L3, _L4, _L5, _L6, _L7, _L8, _L9, _L10 = (
+    tl.constexpr(c) for c in elementary.LOG2_COEFFICIENTS
+)
+_LN_2 = tl.constexpr(elementary.LN_2)
+_SQRT_2 = tl.constexpr(elementary.SQRT_2)
 
 
 # ------------------------------------------------------------------------------------- exponents
@@ -73,10 +76,10 @@ def to_grid(x, bits):
 
 
 @triton.jit
-def sum_row(x):
-    """Fixed-point sum of a whole one-dimensional tile."""
-    bits = tl.max(get_magnitude(x), 0)
-    total = tl.sum(to_grid(x, bits).to(tl.int64), 0)
+def sum_rows(x):
+    """Fixed-point sums of the rows of a tile."""
+    bits = tl.max(get_magnitude(x), 1)
+    total = tl.sum(to_grid(x, bits[:, None]).to(tl.int64), 1)
     return total.to(tl.float32) * get_grid(bits)
 
 
@@ -98,13 +101,13 @@ def exp2(y, LOWEST: tl.constexpr):
 @triton.jit
 def to_units(y):
     """2^y for y <= 0 in whole units of 2^-23, as float32; NaN stays."""
-    return (exp2(y, -30.0) * UNITS + ROUND) - ROUND
+    return ((exp2(y, -30.0) + 1.0) - 1.0) * UNITS
 
 
 @triton.jit
 def sigmoid(x):
     """1 / (1 + e^-x)."""
-    power = exp2(-(tl.abs(x) * 1.44269502162933349609375), -100.0)
+    power = exp2(-(tl.abs(x) * LOG2_E), -100.0)
     return tl.math.div_rn(tl.where(x >= 0, 1.0, power), power + 1.0)
 
 

@@ -6,7 +6,7 @@ import torch
 import triton
 import triton.language as tl
 
-from exact.cuda.launch import Tensor, launch, next_power
+from exact.cuda.launch import Tensor, launch
 from exact.cuda.scalars import get_grid, get_magnitude, to_grid
 
 BLOCK = 1024
@@ -38,21 +38,28 @@ def _clip_kernel(largest, total, out, clip):
 
 
 @triton.jit
-def _embed_kernel(tokens, table, out, width, TILE: tl.constexpr):
-    row = tl.program_id(0).to(tl.int64)
-    token = tl.load(tokens + row)
-    i = tl.program_id(1) * TILE + tl.arange(0, TILE)
-    tl.store(out + row * width + i, tl.load(table + token * width + i, i < width), i < width)
+def _embed_kernel(
+    tokens, table, out, num_rows, width, ROWS: tl.constexpr, COLUMNS: tl.constexpr
+):
+    rows = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    i = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
+    there = (rows < num_rows)[:, None] & (i < width)[None, :]
+    token = tl.load(tokens + rows, rows < num_rows, other=0)
+    values = tl.load(table + token[:, None] * width + i[None, :], there)
+    tl.store(out + rows[:, None] * width + i[None, :], values, there)
 
 
 @triton.jit
-def _embed_grad_kernel(tokens, dx, largest, sums, width, TILE: tl.constexpr):
-    row = tl.program_id(0).to(tl.int64)
-    token = tl.load(tokens + row)
-    i = tl.program_id(1) * TILE + tl.arange(0, TILE)
-    values = tl.load(dx + row * width + i, i < width, other=0.0)
+def _embed_grad_kernel(
+    tokens, dx, largest, sums, num_rows, width, ROWS: tl.constexpr, COLUMNS: tl.constexpr
+):
+    rows = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    i = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
+    there = (rows < num_rows)[:, None] & (i < width)[None, :]
+    token = tl.load(tokens + rows, rows < num_rows, other=0)
+    values = tl.load(dx + rows[:, None] * width + i[None, :], there, other=0.0)
     terms = to_grid(values, tl.load(largest)).to(tl.int64)
-    tl.atomic_add(sums + token * width + i, terms, i < width)
+    tl.atomic_add(sums + token[:, None] * width + i[None, :], terms, there)
 
 
 @triton.jit
@@ -110,9 +117,10 @@ def embed(tokens: Tensor, table: Tensor) -> Tensor:
     """Rows of the table, [.., C]."""
     width = table.shape[-1]
     out = torch.empty((*tokens.shape, width), dtype=table.dtype, device=table.device)
-    tile = min(next_power(width), BLOCK)
-    grid = (tokens.numel(), -(-width // tile))
-    launch(_embed_kernel, grid, tokens, table, out, width, TILE=tile)
+    num_rows = tokens.numel()
+    grid = (-(-num_rows // ROWS), -(-width // COLUMNS))
+    tile = {"ROWS": ROWS, "COLUMNS": COLUMNS}
+    launch(_embed_kernel, grid, tokens, table, out, num_rows, width, **tile)
     return out
 
 
@@ -124,9 +132,10 @@ def embed_grad(tokens: Tensor, dx: Tensor, vocab_size: int) -> Tensor:
     out = torch.empty((vocab_size, width), dtype=dx.dtype, device=dx.device)
     grid = (-(-dx.numel() // BLOCK),)
     launch(_largest_kernel, grid, dx, largest, dx.numel(), SQUARED=False, BLOCK=BLOCK)
-    tile = min(next_power(width), BLOCK)
-    grid = (tokens.numel(), -(-width // tile))
-    launch(_embed_grad_kernel, grid, tokens, dx, largest, sums, width, TILE=tile)
+    num_rows = tokens.numel()
+    grid = (-(-num_rows // ROWS), -(-width // COLUMNS))
+    tile = {"ROWS": ROWS, "COLUMNS": COLUMNS}
+    launch(_embed_grad_kernel, grid, tokens, dx, largest, sums, num_rows, width, **tile)
     grid = (-(-out.numel() // BLOCK),)
     launch(_finish_kernel, grid, sums, largest, out, out.numel(), 1, BLOCK=BLOCK)
     return out
