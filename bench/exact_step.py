@@ -7,9 +7,10 @@
 Prints a JSON document a line, as they are measured. A row is a size, a format and a number of
 threads: milliseconds a step (the fastest of the rounds, and the median) and the ratio exact /
 ordinary, from paired rounds, so that load on the machine falls on both. Ordinary is eager torch:
-SDPA, library norms, AdamW; with --compiled also its loss and gradient through `torch.compile`, whose
-compiler wants a minute or more before the first row. `replay` is an auditor's time for an interval over the miner's, from
-paired rounds. The last line has `root_ms`, the time of the root of parameters and moments.
+SDPA, library norms, AdamW; with --compiled also its loss and gradient through `torch.compile`,
+whose compiler wants a minute or more before the first row. `replay` is an auditor's time for an
+interval over the miner's, from paired rounds. The last line has `root_ms`, the time of the root of
+parameters and moments.
 """
 
 import argparse

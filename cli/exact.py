@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 @command(app, "probe", needs=HOME)
 def probe(
     context: Context,
-    backend: Annotated[str, typer.Option(help="auto, native, torch or numpy.")] = "auto",
+    backend: Annotated[str, typer.Option(help="auto, native, triton, torch or numpy.")] = "auto",
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> Any:
     """Say which kernels compute here and whether they give the golden bits."""
@@ -28,7 +28,11 @@ def probe(
     from exact.errors import UnfaithfulDevice
     from exact.probe import ensure_faithful, load_faithful_backend
 
-    reasons = _list_paths() if device == "cpu" and backend in (AUTO, "native") else {}
+    reasons = {}
+    if device == "cpu" and backend in (AUTO, "native"):
+        reasons = _list_paths()
+    elif backend in (AUTO, "triton"):
+        reasons = _list_cuda_paths(device)
     try:
         found = load_faithful_backend(backend, device)
         started = time.perf_counter()
@@ -66,6 +70,17 @@ def _list_paths() -> dict[str, str]:
     return reasons
 
 
+def _list_cuda_paths(device: str) -> dict[str, str]:
+    """Every path of the Triton kernels with what became of it, or why there are none."""
+    from exact.backends import load_backend
+    from exact.errors import UnfaithfulDevice
+
+    try:
+        return dict(getattr(load_backend("triton", device), "reasons", {}))
+    except UnfaithfulDevice as error:
+        return {"triton": str(error)}
+
+
 @command(app, "bench", needs=HOME)
 def bench(
     context: Context,
@@ -73,7 +88,7 @@ def bench(
         list[str] | None, typer.Option(help="devnet, 3m, 25m; may be repeated.")
     ] = None,
     threads: Annotated[list[int] | None, typer.Option(help="May be repeated.", min=1)] = None,
-    backend: Annotated[str, typer.Option(help="auto, native, torch or numpy.")] = "auto",
+    backend: Annotated[str, typer.Option(help="auto, native, triton, torch or numpy.")] = "auto",
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     rounds: Annotated[int, typer.Option(help="Pairs of measurements.", min=1)] = 5,
 ) -> Any:

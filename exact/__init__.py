@@ -6,8 +6,9 @@ program.py     operations; programs as static lists
 gradients.py   vector-Jacobian rules, recomputation of activations
 step.py        training steps: accumulation over parts, optimiser
 families/      builders of programs and first weights
-backends/      numpy (the definition), torch and native (the fast twins) execute programs
+backends/      numpy (the definition), torch, native and triton (the fast twins) execute programs
 native/        the C library: built here, chosen by known answers
+cuda/          the Triton kernels, chosen likewise
 arithmetic.py  quantising, exact sums, exp2, log2, sigmoid: what definitions are made of
 elementary.py  constants of exp2 and log2, rotary tables
 counter.py     counter-based integers: the only randomness

@@ -8,7 +8,7 @@ step.
 
 import numpy as np
 
-from exact.backends import AUTO, load_backend, tell_fallback
+from exact.backends import AUTO, get_fastest, load_backend, tell_fallback
 from exact.backends.base import Backend
 from exact.config import ModelConfig, OptimiserConfig, to_float32
 from exact.counter import compute_words, derive_key
@@ -148,16 +148,16 @@ def load_faithful_backend(name: str = AUTO, device: str = "cpu") -> Backend:
     """Load a backend that reproduces the golden trace.
 
     Args:
-        name: as for `load_backend`; "auto" takes the native library if it is faithful, else torch,
-            and logs why.
+        name: as for `load_backend`; "auto" takes the kernels for the device if they are faithful,
+            else torch, and logs why.
         device: a torch device, for example "cpu" or "cuda".
 
     Raises:
         UnfaithfulDevice: none does.
     """
-    if name == AUTO and device == "cpu":
+    if name == AUTO:
         try:
-            return load_faithful_backend("native")
+            return load_faithful_backend(get_fastest(device), device)
         except UnfaithfulDevice as error:
             tell_fallback(error)
             name = "torch"

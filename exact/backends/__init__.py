@@ -4,6 +4,7 @@ base.py            executor, what callers use
 numpy_backend.py   the definition: plain and slow, needs no torch
 torch_backend.py   fast twin on CPU and CUDA
 native_backend.py  fastest on a CPU, by the C library of exact/native; needs no torch
+triton_backend.py  fastest on CUDA, by the kernels of exact/cuda
 """
 
 import logging
@@ -11,7 +12,7 @@ import logging
 from exact.backends.base import Backend
 from exact.errors import UnfaithfulDevice
 
-__all__ = ["AUTO", "Backend", "load_backend", "tell_fallback"]
+__all__ = ["AUTO", "Backend", "get_fastest", "load_backend", "tell_fallback"]
 
 AUTO = "auto"
 
@@ -22,19 +23,19 @@ def load_backend(name: str, device: str = "cpu") -> Backend:
     """Load a backend; torch is imported only when asked for.
 
     Args:
-        name: "numpy", "torch" or "native"; "auto" is native on a CPU if it loads, else torch.
+        name: "numpy", "torch", "native" or "triton"; "auto" is native on a CPU and triton on CUDA,
+            if they load, else torch.
         device: a torch device, for example "cpu" or "cuda".
 
     Raises:
         UnfaithfulDevice: unknown backend, no torch, no native library, or the device fails the
             exactness self-test.
     """
-    if name == AUTO and device == "cpu":
+    if name == AUTO:
         try:
-            return load_backend("native")
+            return load_backend(get_fastest(device), device)
         except UnfaithfulDevice as error:
             tell_fallback(error)
-    if name == AUTO:
         name = "torch"
     if name == "native":
         if device != "cpu":
@@ -42,6 +43,12 @@ def load_backend(name: str, device: str = "cpu") -> Backend:
         from exact.backends.native_backend import NativeBackend
 
         return NativeBackend()
+    if name == "triton":
+        try:
+            from exact.backends.triton_backend import TritonBackend
+        except ImportError as error:
+            raise UnfaithfulDevice("torch or triton is not installed") from error
+        return TritonBackend(device)
     if name == "numpy":
         from exact.backends.numpy_backend import NumpyBackend
 
@@ -55,6 +62,11 @@ def load_backend(name: str, device: str = "cpu") -> Backend:
     raise UnfaithfulDevice(f"unknown backend {name!r}")
 
 
+def get_fastest(device: str) -> str:
+    """Name the backend that "auto" tries first on a device."""
+    return "triton" if device.startswith("cuda") else "native"
+
+
 def tell_fallback(error: UnfaithfulDevice) -> None:
-    """Say why torch computes instead of the native library."""
+    """Say why torch computes instead of the kernels for this device."""
     _log.warning("no native kernels, torch computes the same bits, slowly: %s", error)

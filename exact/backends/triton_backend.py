@@ -1,13 +1,12 @@
 """The CUDA backend: the definition's bits by Triton kernels on tensor cores.
 
-Lists are fused as for the native library (`exact/native/fuse.py`); what has no kernel here (copies of heads
-and batches, attention of unusual blocks) is inherited from the torch backend. Which tensor cores
-multiply is decided at load by known answers (`exact/cuda/selftest.py`).
+Lists are fused as for the native library (`exact/native/fuse.py`); what has no kernel here (copies
+of heads and batches, attention of unusual blocks) is inherited from the torch backend. Which tensor
+cores multiply is decided at load by known answers (`exact/cuda/selftest.py`).
 """
 
 import logging
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 

@@ -4,7 +4,8 @@ A row's probabilities come from its largest score and its sum of numerators, whi
 the final largest score: no rescaling on the way. So scores are made again for the maximum, the sum
 and the product with the values; blocks that are wholly masked add +0 and are skipped.
 
-Tiles are as wide as the quantisation block along keys; in the second backward kernel also along queries.
+Tiles are as wide as the quantisation block along keys; in the second backward kernel also along
+queries.
 """
 
 import numpy as np
@@ -96,7 +97,10 @@ class Attention:
         q_source = sources[0]
         shape = _Shape(attributes, q_source, self.has_int8)
         q, k, v = self._cut(shape, sources)
-        scores, mix = shape.choose("activation", "activation"), shape.choose("softmax", "activation")
+        scores, mix = (
+            shape.choose("activation", "activation"),
+            shape.choose("softmax", "activation"),
+        )
         bits, block = shape.get_bits("activation"), shape.block
         packed_q = pack(_flat(q), False, bits, block, bool(scores["a"]))
         packed_k = pack(_flat(k), False, bits, block, bool(scores["b"]))
@@ -120,7 +124,9 @@ class Attention:
             **shape.get_constants(),
         )
         merged = torch.empty(
-            (shape.batch, shape.length, shape.heads * shape.head_dim), dtype=q.dtype, device=q.device
+            (shape.batch, shape.length, shape.heads * shape.head_dim),
+            dtype=q.dtype,
+            device=q.device,
         )
         join_heads(out, merged, 0, 1, None)
         return merged, stats
@@ -161,18 +167,9 @@ class Attention:
         numbers = (shape.length, shape.factor, shape.scale)
         query_tile = min(QUERY_TILE, next_power(shape.length, MIN_TILE))
         programs = shape.batch * shape.heads
-        launch(
-            queries_kernel,
-            (triton.cdiv(shape.length, query_tile), programs),
-            *heads,
-            *_list(long_k),
-            stats,
-            delta,
-            dq,
-            *numbers,
-            QUERIES=query_tile,
-            **common,
-        )
+        grid = (triton.cdiv(shape.length, query_tile), programs)
+        args = (*heads, *_list(long_k), stats, delta, dq, *numbers)
+        launch(queries_kernel, grid, *args, QUERIES=query_tile, **common)
         launch(
             keys_kernel,
             (triton.cdiv(shape.length, block), programs),

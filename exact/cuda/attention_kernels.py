@@ -1,9 +1,9 @@
 """The three kernels of attention: forward, gradients of queries, gradients of keys and values.
 
-Names: `x_along_d` are integers quantised along the head, `x_along_t` along the tokens; both are laid out
-as x, [heads, T, D]; scales are [heads, blocks, the other axis]. Constants X_MODE, X_A_WIDE, X_B_WIDE are
-formats of products (`formats.py`): S scores, O probabilities with values, G gradients with
-activations, V probabilities with gradients.
+Names: `x_along_d` are integers quantised along the head, `x_along_t` along the tokens; both are
+laid out as x, [heads, T, D]; scales are [heads, blocks, the other axis]. Constants X_MODE,
+X_A_WIDE, X_B_WIDE are formats of products (`formats.py`): S scores, O probabilities with values,
+G gradients with activations, V probabilities with gradients.
 """
 
 import triton
@@ -151,7 +151,9 @@ def forward_kernel(
             DIM, DIM_BLOCK, DIM_BLOCK_TILE, NUM_DIM_BLOCKS, QUERIES, TILE,
             S_MODE, S_A_WIDE, S_B_WIDE,
         )  # fmt: skip
-        is_open = ((inner < BLOCK) & (columns < length))[None, :] & (columns[None, :] <= rows[:, None])
+        is_open = ((inner < BLOCK) & (columns < length))[None, :] & (
+            columns[None, :] <= rows[:, None]
+        )
         y = tl.where(is_open, scores * factor, float("-inf"))
         bad = bad | tl.max((y != y).to(tl.int32), 1)
         largest = tl.max(tl.where(y != y, float("-inf"), y), 1)
@@ -165,7 +167,9 @@ def forward_kernel(
             DIM, DIM_BLOCK, DIM_BLOCK_TILE, NUM_DIM_BLOCKS, QUERIES, TILE,
             S_MODE, S_A_WIDE, S_B_WIDE,
         )  # fmt: skip
-        is_open = ((inner < BLOCK) & (columns < length))[None, :] & (columns[None, :] <= rows[:, None])
+        is_open = ((inner < BLOCK) & (columns < length))[None, :] & (
+            columns[None, :] <= rows[:, None]
+        )
         numerators = to_units(scores * factor - m[:, None])
         is_open = is_open & (numerators == numerators)
         units += tl.sum(tl.where(is_open, numerators, 0.0).to(tl.int32), 1).to(tl.int64)
@@ -178,7 +182,9 @@ def forward_kernel(
             DIM, DIM_BLOCK, DIM_BLOCK_TILE, NUM_DIM_BLOCKS, QUERIES, TILE,
             S_MODE, S_A_WIDE, S_B_WIDE,
         )  # fmt: skip
-        is_open = ((inner < BLOCK) & (columns < length))[None, :] & (columns[None, :] <= rows[:, None])
+        is_open = ((inner < BLOCK) & (columns < length))[None, :] & (
+            columns[None, :] <= rows[:, None]
+        )
         p = _get_probabilities(scores, factor, m, divisor, is_open)
         bits = tl.max(get_magnitude(p), 1)
         held = hold(quantise(p, bits[:, None], P_BITS), O_MODE, O_A_WIDE)

@@ -1,7 +1,7 @@
 """What kernels are made of: single IEEE operations on tiles, in the order of `docs/exact.md`.
 
-`a * b + c` is two roundings here: launches switch contraction off (`launch.py`). Division and root are
-`div_rn` and `sqrt_rn`; Triton's `/` and `sqrt` are approximate. A magnitude that the definition
+`a * b + c` is two roundings here: launches switch contraction off (`launch.py`). Division and root
+are `div_rn` and `sqrt_rn`; Triton's `/` and `sqrt` are approximate. A magnitude that the definition
 refuses turns its scale into NaN, and NaN reaches the losses or the state, which are checked.
 Comparisons instead of maximum keep a NaN.
 """
@@ -17,7 +17,7 @@ ROUND_64 = tl.constexpr(2.0**52)
 UNIT = tl.constexpr(2.0**-23)
 UNITS = tl.constexpr(2.0**23)
 LOG2_E = tl.constexpr(elementary.LOG2_E)
-INVALID_LOSS = tl.constexpr(-(2**62))
+INVALID_LOSS = tl.constexpr(-(2**63))
 
 _C1, _C2, _C3, _C4, _C5 = (tl.constexpr(c) for c in elementary.EXP2_COEFFICIENTS)
 _L0, _L1, _L2, _L3, _L4, _L5, _L6, _L7, _L8, _L9, _L10 = (
@@ -142,7 +142,7 @@ def to_nanonats(log_sum, gap):
     above = tl.where(value < ROUND_64, (value + ROUND_64) - ROUND_64, value)
     below = (value - ROUND_64) + ROUND_64
     rounded = tl.where(value < 0.0, below, above)
-    is_valid = (rounded > -(2.0**40)) & (rounded < 2.0**62)
+    is_valid = (rounded > -(2.0**40)) & (rounded < 2.0**63)
     return tl.where(is_valid, tl.where(is_valid, rounded, 0.0).to(tl.int64), INVALID_LOSS)
 
 

@@ -1,7 +1,8 @@
 """Which tensor cores multiply: the first path that gives the known answers of the definition.
 
-The cases are those of the native library (`exact/native/selftest.py`): saturated, wide, subnormal and ordinary operands,
-every transposition, attention forward and backward, norms, activations, loss, clip, AdamW.
+The cases are those of the native library (`exact/native/selftest.py`): saturated, wide, subnormal
+and ordinary operands, every transposition, attention forward and backward, norms, activations,
+loss, clip, AdamW.
 """
 
 from typing import TYPE_CHECKING

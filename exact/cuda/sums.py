@@ -38,9 +38,7 @@ def _clip_kernel(largest, total, out, clip):
 
 
 @triton.jit
-def _embed_kernel(
-    tokens, table, out, num_rows, width, ROWS: tl.constexpr, COLUMNS: tl.constexpr
-):
+def _embed_kernel(tokens, table, out, num_rows, width, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
     rows = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     i = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     there = (rows < num_rows)[:, None] & (i < width)[None, :]

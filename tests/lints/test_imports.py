@@ -35,8 +35,10 @@ FORBIDDEN: tuple[tuple[str, str], ...] = (
     ("miner/", "torch"),
     ("validator/", "torch"),
 )
-# the only file that may import torch
+# the only files that may import torch, each imported where it is asked for
 TORCH_FILE = "exact/backends/torch_backend.py"
+TORCH_FILES = (TORCH_FILE, "exact/backends/triton_backend.py", "exact/cuda/")
+LAZY = ("backends.torch_backend", "backends.triton_backend", "cuda")
 SCORING_MODULES = {"numpy"}
 
 
@@ -81,8 +83,8 @@ def check_imports(path: Path, tree: ast.Module) -> list[str]:
             problems.append(f"{where}: {package} may import {sorted(allowed)}")
         elif package == "scoring" and not (is_standard(name) or top in SCORING_MODULES | {package}):
             problems.append(f"{where}: scoring is numpy only")
-        elif top == "torch" and package == "exact" and str(path) != TORCH_FILE:
-            problems.append(f"{where}: only {TORCH_FILE} may")
+        elif top == "torch" and package == "exact" and not str(path).startswith(TORCH_FILES):
+            problems.append(f"{where}: only {TORCH_FILES} may")
         elif any(str(path).startswith(p) and is_within(name, m) for p, m in FORBIDDEN):
             problems.append(f"{where}: forbidden here")
         elif top == "tests":
@@ -91,12 +93,14 @@ def check_imports(path: Path, tree: ast.Module) -> list[str]:
 
 
 def check_lazy_torch(path: Path, tree: ast.Module) -> list[str]:
-    """List imports of the torch backend that are not inside a function."""
+    """List imports of the backends with torch that are not inside a function."""
+    if str(path).startswith(TORCH_FILES):
+        return []
     found: Iterable[ast.stmt] = tree.body
     return [
         f"{path}:{line}: import the torch backend inside a function"
         for line, name in list_imports(ast.Module(body=list(found), type_ignores=[]))
-        if is_within(name, "exact.backends.torch_backend")
+        if any(is_within(name, f"exact.{lazy}") for lazy in LAZY)
         and not any(
             isinstance(node, ast.FunctionDef) and node.lineno <= line <= (node.end_lineno or 0)
             for node in ast.walk(tree)

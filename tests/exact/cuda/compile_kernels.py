@@ -1,6 +1,6 @@
 """Compile every kernel of a training step for a GPU that need not be there, and look at the code.
 
-    python -m tests.exact.cuda.compile_kernels MODEL.. ARCH..
+    python -m tests.exact.cuda.compile_kernels MODEL.. PATH.. ARCH..    or    control ARCH
 
 Prints a JSON document: for every kernel and set of constants its shared memory, and what in its PTX
 is not a single correctly rounded operation. Must run without TRITON_INTERPRET.
@@ -13,11 +13,15 @@ from typing import Any
 
 import numpy as np
 import torch
+import triton
+import triton.language as tl
 from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource, compile
+from triton.compiler import ASTSource
+from triton.compiler import compile as compile_source
 
 from exact.backends import triton_backend
 from exact.cuda.launch import recording
+from exact.cuda.selftest import PATHS
 from exact.families import build_program, fresh_optimiser, init_params
 from tests.exact.cuda.models import MODELS
 
@@ -32,8 +36,16 @@ TYPES = {
 # Every float operation names its rounding; no fused, approximate or flushed one is wanted.
 WRONG = re.compile(
     r"\b(fma|mad)\.(?!lo|hi|wide)|\.ftz|\.approx|\.full\.f|tf32|"
-    r"\b(add|sub|mul|div|sqrt)\.f(32|64)|atom\S*\.f(16|32|64)|mma\S*f16\.f16\.f16\.f16"
+    r"\b(add|sub|mul|div|sqrt)\.f(32|64)|(atom|red)\S*\.f(16|32|64)|mma\S*k\d+(\.row\.col)?\.f16"
 )
+PRODUCT = re.compile(r"w?g?mma\S*\.(?:s32\.s8\.s8|f32\.f16\.f16)\S*")
+
+
+@triton.jit
+def control(x, out):
+    """Operations that a compiler likes to contract."""
+    a = tl.load(x)
+    tl.store(out, a * a + a)
 
 
 class DryBackend(triton_backend.TritonBackend):
@@ -88,7 +100,7 @@ def record_step(name: str, path: str) -> dict[str, Any]:
     return found
 
 
-def compile_launch(launch: Any, arch: int) -> dict[str, Any]:
+def compile_launch(launch: Any, arch: int, is_contracted: bool = False) -> dict[str, Any]:
     """Compile one launch and list suspicious instructions."""
     kernel, types, constants, aligned, num_warps, num_stages = launch
     signature = {**types, **dict.fromkeys(constants, "constexpr")}
@@ -98,29 +110,37 @@ def compile_launch(launch: Any, arch: int) -> dict[str, Any]:
         {(kernel.arg_names.index(name),): value for name, value in constants.items()},
         {(i,): [["tt.divisibility", 16]] for i in aligned},
     )
-    options = {"num_warps": num_warps, "num_stages": num_stages, "enable_fp_fusion": False}
-    compiled = compile(source, target=GPUTarget("cuda", arch, 32), options=options)
+    options = {
+        "num_warps": num_warps,
+        "num_stages": num_stages,
+        "enable_fp_fusion": is_contracted,
+    }
+    compiled = compile_source(source, target=GPUTarget("cuda", arch, 32), options=options)
     lines = [line.strip() for line in compiled.asm["ptx"].splitlines()]
     code = [line for line in lines if not line.startswith(("//", ".", "$"))]
-    products = sorted({m.group(0) for m in re.finditer(r"w?g?mma\S*", "\n".join(code)) if ".s32" in m.group(0) or "f32" in m.group(0)})
     return {
         "kernel": kernel.__name__,
         "arch": arch,
         "shared": compiled.metadata.shared,
-        "products": products,
+        "products": sorted(set(PRODUCT.findall("\n".join(code)))),
         "wrong": sorted({line for line in code if WRONG.search(line)}),
     }
 
 
 def main() -> None:
     """Compile and print."""
-    names = [word for word in sys.argv[1:] if word in MODELS]
-    archs = [int(word) for word in sys.argv[1:] if word.isdigit()]
-    launches: dict[str, Any] = {}
-    for name in names:
-        for path in ("int8", "fp16"):
-            launches.update(record_step(name, path))
-    rows = [compile_launch(launch, arch) for launch in launches.values() for arch in archs]
+    words = sys.argv[1:]
+    archs = [int(word) for word in words if word.isdigit()]
+    if "control" in words:
+        launch = (control, {"x": "*fp32", "out": "*fp32"}, {}, [], 1, 1)
+        rows = [compile_launch(launch, archs[0], fused) for fused in (False, True)]
+    else:
+        launches: dict[str, Any] = {}
+        for name in MODELS:
+            for path in PATHS:
+                if name in words and path in words:
+                    launches.update(record_step(name, path))
+        rows = [compile_launch(launch, arch) for launch in launches.values() for arch in archs]
     print(json.dumps(rows, indent=1))
 
 
