@@ -81,6 +81,12 @@ NODE_SETTINGS = (
     Setting("grpc.listen", f"{LOCAL}:{GRPC_PORT}", "Cosmos gRPC; empty: none.", ADDRESS),
     Setting("rpc.listen", f"{LOCAL}:{RPC_PORT}", "CometBFT RPC.", ADDRESS),
     Setting("rpc.cors_origins", (), f"{CORS_HELP} the RPC.", LIST, pattern=ORIGIN, shape=AN_ORIGIN),
+    Setting(
+        "rpc.requests_per_second",
+        0,
+        "Requests a second that the embedded engine's RPC takes of one client; 0 for no limit.",
+        INTEGER,
+    ),
     Setting("rest.listen", f"{LOCAL}:{REST_PORT}", "Cosmos REST; empty: none.", ADDRESS),
     Setting("rest.cors_origins", (), f"{CORS_HELP} REST.", LIST, pattern=ORIGIN, shape=AN_ORIGIN),
     Setting(
@@ -258,16 +264,12 @@ def make_node_settings(home: Path, resolved: Resolved) -> NodeSettings:
 
 
 def _make_door_options(resolved: Resolved) -> dict[str, tuple[str, ...]]:
-    rate = str(resolved["rest.requests_per_second"])
-    cors = {
-        name: tuple(f"--cors-allowed-origin={item}" for item in resolved[f"{name}.cors_origins"])
-        for name in ("rest", "rpc")
-    }
-    calls = resolved["substrate.calls_per_minute"]
     return {
-        **cors,
-        "rest": (*cors["rest"], "--max-requests-per-second", rate),
-        "substrate": ("--rpc-rate-limit", str(calls)) if calls else (),
+        name: (
+            *(f"--cors-allowed-origin={item}" for item in resolved[f"{name}.cors_origins"]),
+            *("--max-requests-per-second", str(resolved[f"{name}.requests_per_second"])),
+        )
+        for name in ("rest", "rpc")
     }
 
 

@@ -50,6 +50,17 @@ def add_door_arguments(parser: argparse.ArgumentParser, default_port: int) -> No
     )
 
 
+def add_http_arguments(parser: argparse.ArgumentParser, default_per_second: float) -> None:
+    """Add the arguments of doors that browsers and strangers reach by HTTP."""
+    parser.add_argument("--cors-allowed-origin", action="append", default=[], metavar="ORIGIN")
+    parser.add_argument(
+        "--max-requests-per-second",
+        type=float,
+        default=default_per_second,
+        help="of one client address; 0 for no limit",
+    )
+
+
 def stop_with_parent() -> None:
     """Stop this process, as by SIGTERM, when standard input reaches its end."""
 

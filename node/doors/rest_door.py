@@ -37,7 +37,7 @@ from node.doors.grpc_services import (
 from node.doors.limits import BodyTooLarge, GuardedProtocol, RateLimiter, read_body
 from node.doors.meter import OK, RequestMeter
 from node.doors.node_view import NodeView
-from node.doors.process import add_door_arguments, run_door
+from node.doors.process import add_door_arguments, add_http_arguments, run_door
 from node.doors.rest.json_form import format_message
 from node.doors.rest.openapi import build_document
 from node.doors.rest.page import ASSETS, POLICY, build_page, load_asset
@@ -243,13 +243,7 @@ def main() -> None:
     """Run the door as a process."""
     parser = argparse.ArgumentParser(prog="python -m node.doors.rest_door", description=__doc__)
     add_door_arguments(parser, DEFAULT_PORT)
-    parser.add_argument("--cors-allowed-origin", action="append", default=[], metavar="ORIGIN")
-    parser.add_argument(
-        "--max-requests-per-second",
-        type=float,
-        default=DEFAULT_REQUESTS_PER_SECOND,
-        help="of one client address; 0 for no limit",
-    )
+    add_http_arguments(parser, DEFAULT_REQUESTS_PER_SECOND)
     arguments = parser.parse_args()
     settings = RestSettings(arguments.max_requests_per_second, arguments.cors_allowed_origin)
 

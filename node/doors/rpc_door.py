@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 from dataclasses import replace
 from functools import partial
 
@@ -32,10 +33,10 @@ from node.doors.jsonrpc import (
     build_response,
     dump_json,
 )
-from node.doors.limits import GuardedProtocol
+from node.doors.limits import GuardedProtocol, RateLimiter
 from node.doors.meter import RequestMeter
 from node.doors.node_view import NodeView
-from node.doors.process import add_door_arguments, run_door
+from node.doors.process import add_door_arguments, add_http_arguments, run_door
 from node.doors.rpc_chain import ChainRoutes
 from node.doors.rpc_events import EventHub
 from node.doors.rpc_tx import TxRoutes
@@ -64,10 +65,14 @@ class RpcApp:
     Args:
         view: the node's home, read-only.
         address: `tcp://host:port` told in `status`.
+        requests_per_second: HTTP requests taken of one client address, 0 for any number.
     """
 
-    def __init__(self, view: NodeView, moniker: str, address: str) -> None:
+    def __init__(
+        self, view: NodeView, moniker: str, address: str, requests_per_second: float = 0
+    ) -> None:
         self.hub = EventHub(view)
+        self._limiter = RateLimiter(requests_per_second)
         self.num_failures = 0
         routes = {
             **ChainRoutes(view, moniker, address).list_routes(),
@@ -102,6 +107,9 @@ class RpcApp:
     async def serve_http(self, request: Request) -> Response:
         """Answer one HTTP request."""
         name = request.path_params["path"].strip("/")
+        wait_s = self._limiter.take(request.client.host if request.client else "")
+        if wait_s:
+            return Response(status_code=429, headers={"retry-after": str(math.ceil(wait_s))})
         try:
             reply = await self.answer_http(request, name)
         except Exception as error:  # the one place: a bug in one route must not stop the door
@@ -156,6 +164,7 @@ async def serve(
     *,
     moniker: str = "descent",
     cors_origins: list[str] | None = None,
+    requests_per_second: float = 0,
 ) -> None:
     """Serve until cancelled or told to stop by a signal.
 
@@ -163,8 +172,10 @@ async def serve(
         view: the node's home, read-only.
         host, port: address to listen on.
         cors_origins: browsers' origins that may call; none by default.
+        requests_per_second: see `RpcApp`.
     """
-    app = RpcApp(view, moniker, f"tcp://{host}:{port}").build(cors_origins or [])
+    rpc = RpcApp(view, moniker, f"tcp://{host}:{port}", requests_per_second)
+    app = rpc.build(cors_origins or [])
     config = uvicorn.Config(
         app,
         host=host,
@@ -187,7 +198,7 @@ def main() -> None:
     """Run the door as a process."""
     parser = argparse.ArgumentParser(prog="python -m node.doors.rpc_door", description=__doc__)
     add_door_arguments(parser, DEFAULT_PORT)
-    parser.add_argument("--cors-allowed-origin", action="append", default=[], metavar="ORIGIN")
+    add_http_arguments(parser, default_per_second=0)
     arguments = parser.parse_args()
 
     async def run(view: NodeView) -> None:
@@ -197,6 +208,7 @@ def main() -> None:
             arguments.port,
             moniker=arguments.moniker,
             cors_origins=arguments.cors_allowed_origin,
+            requests_per_second=arguments.max_requests_per_second,
         )
 
     run_door(arguments, run)

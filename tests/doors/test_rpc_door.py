@@ -3,6 +3,9 @@
 import base64
 import hashlib
 import json
+import socket as socket_library
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +15,7 @@ import requests
 from websockets.sync.client import ClientConnection, connect
 
 from node.doors.tx_proofs import hash_inner, hash_leaf
-from tests.support.devnet_node import DevnetNode
+from tests.support.devnet_node import ROOT, DevnetNode
 
 
 class Rpc:
@@ -292,6 +295,25 @@ def test_http_survives_garbage(rpc: Rpc) -> None:
         assert status == 500
         assert error["code"] in (-32602, -32603)
     assert rpc.get("health") == {}
+
+
+def test_rate_limit(devnet_node: DevnetNode) -> None:
+    """A second door on the same home, with a limit."""
+    with socket_library.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "node.doors.rpc_door", "--home", str(devnet_node.home)]
+    command += ["--port", str(port), "--max-requests-per-second", "1"]
+    with subprocess.Popen(command, cwd=ROOT) as process, requests.Session() as http:
+        http.trust_env = False
+        try:
+            devnet_node.wait_until(lambda: devnet_node.is_open(port), 40.0)
+            answers = [http.get(f"http://127.0.0.1:{port}/health", timeout=10) for _ in range(8)]
+            assert answers[0].status_code == 200
+            assert answers[-1].status_code == 429
+            assert int(answers[-1].headers["retry-after"]) >= 1
+        finally:
+            process.terminate()
 
 
 def test_proof_hashes_are_rfc_6962() -> None:
