@@ -24,6 +24,17 @@ HbP+c6JmeJy9JXe2rbbF1QtCX1gLqGcDQPBXiCtFvP7/8wTZtVOPj8vREzhZ9ElO
 -----END TENDERMINT PRIVATE KEY-----
 """
 
+# Written by a Go program with the SDK's steps and golang.org/x/crypto, passphrase battery staple.
+FROM_GO = """-----BEGIN TENDERMINT PRIVATE KEY-----
+kdf: argon2
+type: secp256k1
+salt: 07070707070707070707070707070707
+
+3cKiioT/l6Xmce5wFuJIAhPRRhpL9DymMgArKsesHirIzQZQIqsgbGXP/pZnAMUV
+pMtcBfY=
+=p0su
+-----END TENDERMINT PRIVATE KEY-----"""
+
 
 def test_round_trip() -> None:
     text = armor_secret(SECRET, "correct horse")
@@ -38,6 +49,10 @@ def test_foreign_wallet() -> None:
     assert len(unarmor_secret(FOREIGN, "123456789", PATH)) == 32
     with pytest.raises(WrongPassphrase):
         unarmor_secret(FOREIGN, "12345678", PATH)
+
+
+def test_foreign_wallet__argon2() -> None:
+    assert unarmor_secret(FROM_GO, "battery staple", PATH) == b"\x09" * 32
 
 
 def test_crc24() -> None:
