@@ -14,7 +14,6 @@ from cli.setting_options import ConfigOption, get_flags, with_settings
 from node.operation import NODE_SETTINGS
 
 app = new_group("Run and inspect a node.")
-app.registered_commands += data_app.registered_commands
 app.add_typer(snapshot_app, name="snapshot")
 app.add_typer(debug_app, name="debug")
 
@@ -65,3 +64,6 @@ def start(context: Context, config: ConfigOption = None, **flags: Any) -> None:
         raise UsageFailed("a setting cannot be; the lines above say which")
     if code:
         raise CommandFailed("the node stopped; the line above says why")
+
+
+app.registered_commands += data_app.registered_commands

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 app = new_group("A node's folder.")
 snapshot_app = new_group("States of a node in chunks: for new nodes, and to go back to.")
 GRPC_PORT, RPC_PORT = 9090, 26657
+DEVNET_NODE = "node"  # folder of the first node of a devnet, under its home
 RPC_TIMEOUT_S = 5.0
 
 HeightOption = Annotated[int, typer.Option("--height", min=0, help="0: newest.")]
@@ -63,7 +64,7 @@ async def status(
 
     async with context.client() as client:
         info, found = await client.node_info(), await client.node_status()
-    address = rpc or context.devnet.get("endpoints", {}).get("rpc") or _find_rpc(context.node)
+    address = rpc or _find_rpc(context.node)
     engine = await asyncio.to_thread(_ask_rpc, address)
     return {
         "chain_id": info.default_node_info.network,
@@ -77,13 +78,13 @@ async def status(
         "earliest_state_height": found.earliest_store_height,
         "earliest_block_height": engine.get("earliest_block_height"),
         "rpc": address,
-        "disk": _measure(context.home),
+        "disk": _measure(context.home) or _measure(context.home / DEVNET_NODE),
     }
 
 
 def _find_rpc(node: str) -> str:
-    """Return where the RPC of a node is whose ports all have one offset."""
-    host, _, port = node.rpartition(":")
+    """Return where the RPC of a node is whose ports all have one offset; of several the first."""
+    host, _, port = node.partition(",")[0].rpartition(":")
     if "://" in node:  # a Substrate door
         return ""
     return f"{host}:{int(port) - GRPC_PORT + RPC_PORT}" if port.isdigit() and host else ""
@@ -96,6 +97,7 @@ def _ask_rpc(address: str) -> dict[str, Any]:
 
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
+        say("peers are not known here: --rpc HOST:PORT names the node's RPC")
         return {}
     rpc = CometRpc(host, int(port), RPC_TIMEOUT_S)
     try:

@@ -21,7 +21,6 @@ stake_app = new_group("Become an operator, delegate to one, take stake back.")
 app.add_typer(stake_app, name="stake")
 app.add_typer(gov_app, name="gov")
 app.add_typer(grant_app, name="grant")
-app.registered_commands += file_app.registered_commands
 
 KEEP = "[do-not-modify]"
 
@@ -311,6 +310,9 @@ async def set_withdraw_address(
     message = MsgSetWithdrawAddress(delegator_address=key.address, withdraw_address=to_address)
     document = await context.submit(key, [message], f"Pay the rewards of {sender} to {to}")
     return {"from": key.address, "to": to_address, **document}
+
+
+app.registered_commands += file_app.registered_commands
 
 
 def _sum_withdrawn(document: dict[str, Any]) -> dict[str, Any]:

@@ -78,6 +78,17 @@ def test_stake(typed: Typed) -> None:
     assert Path(made["consensus_key"]).stat().st_mode & 0o777 == 0o600
 
 
+def test_node_status(typed: Typed, node: DevnetNode) -> None:
+    found = typed("node", "status")
+    assert (found["chain_id"], found["num_peers"]) == (node.chain_id, 0)
+    assert (found["is_catching_up"], found["earliest_block_height"]) == (False, 1)
+    assert found["height"] >= found["earliest_state_height"] >= 1
+    assert (len(found["app_hash"]), len(found["node_id"])) == (64, 40)
+    assert found["disk"] is None
+    nowhere = typed("node", "status", "--rpc", "127.0.0.1:1")
+    assert nowhere["num_peers"] is None
+
+
 @pytest.mark.parametrize(
     ("arguments", "codespace", "number"),
     [
