@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import random
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +15,7 @@ import pytest
 from chain_client.keys import Key, Keyring
 from genesis.devnet import get_account
 from node.doors.supervisor import GRPC_PORT, RPC_PORT
-from tests.support.comet_network import CometNetwork, needs_cometbft
+from tests.support.comet_network import ROOT, CometNetwork, needs_cometbft
 from tests.support.typed import Typed
 
 pytestmark = needs_cometbft
@@ -55,6 +59,22 @@ def test_rollback(stopped: Path, typed: Typed) -> None:
     assert typed(stopped, "node", "rollback") == first
     exported = typed(stopped, "node", "export")
     assert int(exported["initial_height"]) == first["height"] + 1
+
+
+def test_rollback__killed(stopped: Path, typed: Typed) -> None:
+    """At moments of its work; the node starts afterwards and no block is lost."""
+    chance = random.Random(5)
+    for _ in range(4):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cli.main", "node", "rollback", "--home", str(stopped)],
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        time.sleep(chance.uniform(0.5, 2.0))
+        process.kill()
+        process.wait(10)
+    typed(stopped, "node", "debug", "invariants")
 
 
 def test_invalid_rollback__hard_and_alone(stopped: Path, typed: Typed) -> None:

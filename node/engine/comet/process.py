@@ -136,7 +136,7 @@ async def _run_engine(
         *(str(binary), "start", "--home", str(home)),
         cwd=home,
         start_new_session=True,
-        preexec_fn=_die_with_parent,
+        preexec_fn=die_with_parent,
     )
     mirroring = asyncio.create_task(asyncio.to_thread(mirror.run), name="block mirror")
     ended = asyncio.create_task(process.wait(), name="cometbft")
@@ -158,7 +158,7 @@ async def _run_engine(
         raise EngineStopped(f"CometBFT ended with code {process.returncode}; see its lines above")
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Have the kernel kill CometBFT when this process is killed: it may hang without its ABCI."""
     _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
