@@ -39,6 +39,8 @@ class RequestMeter:
 
     def __init__(self, door: str) -> None:
         self._door = door
+        self._counters: dict[tuple[str, str], Any] = {}  # finding a child costs more than counting
+        self._seconds = _seconds.labels(door)
 
     def observe(self, method: str, status: str, seconds: float) -> None:
         """Take note of one request.
@@ -47,9 +49,13 @@ class RequestMeter:
             method: as the door knows it; UNKNOWN for any other.
             status: OK, or the protocol's name or number of the error.
         """
-        _requests.labels(self._door, method, status).inc()
+        counter = self._counters.get((method, status))
+        if counter is None:
+            counter = _requests.labels(self._door, method, status)
+            self._counters[method, status] = counter
+        counter.inc()
         if not method.startswith(WAITING_PREFIX):
-            _seconds.labels(self._door).observe(seconds)
+            self._seconds.observe(seconds)
 
     def wrap(
         self, method: str, handler: Callable[..., Awaitable[Any]]
