@@ -39,8 +39,11 @@ native: $(STAMP)
 devnet: native
 	$(BIN)/descent devnet up $(ARGS)
 
+# Two at a time, but whole networks one after the other; 5 means that ARGS left none of a kind.
 test: native
-	$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not soak and not alone" $(ARGS); few=$$?; \
+	$(BIN)/python -m pytest -m "not soak and alone" $(ARGS); whole=$$?; \
+	[ $$few -eq 0 -o $$few -eq 5 ] && [ $$whole -eq 0 -o $$whole -eq 5 ]
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

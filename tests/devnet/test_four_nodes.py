@@ -28,7 +28,6 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainingNetwor
         yield network
 
 
-@pytest.mark.slow
 def test_training_goes_on_while_nodes_fail(network: TrainingNetwork) -> None:
     """Node 0 is killed and stays away for a round; then others are cut off and paused."""
     source = random.Random(3)
@@ -53,7 +52,6 @@ def ensure_participants(network: TrainingNetwork) -> None:
     assert all(map(network.is_running, names)), network.read_logs()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("way", ["snapshot", "blocks"])
 def test_a_node_without_data_comes_back(network: TrainingNetwork, way: str) -> None:
     """By state sync from a snapshot, and by every block, while the run goes on."""

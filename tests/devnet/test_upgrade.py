@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pytest
 from cosmos.gov.v1 import gov_pb2, query_pb2, tx_pb2
 from cosmos.slashing.v1beta1 import query_pb2 as slashing_query_pb2
 from cosmos.upgrade.v1beta1 import tx_pb2 as upgrade_tx_pb2
@@ -54,7 +53,6 @@ def get_status(client: SyncChainClient) -> Any:
     return client.query(path, request, query_pb2.QueryProposalResponse).proposal.status
 
 
-@pytest.mark.slow
 def test_node_stops_at_the_height(tmp_path: Path) -> None:
     node = DevnetNode(tmp_path / "home", params={"gov": FAST_VOTES})
     node.start()
@@ -100,7 +98,6 @@ def wait_for_halt(network: CometNetwork, index: int, height: int) -> None:
 
 
 @needs_cometbft
-@pytest.mark.slow
 def test_four_nodes_are_upgraded(tmp_path: Path) -> None:
     """All stop at the height; three go on with the next version, the late ones follow.
 

@@ -14,7 +14,7 @@ from genesis.devnet import SELF_BOND_UDSC, get_account
 from node.runtime.addresses import encode_operator
 from tests.support.comet_network import CometNetwork, needs_cometbft
 
-pytestmark = [needs_cometbft, pytest.mark.slow]
+pytestmark = needs_cometbft
 
 SIGNER = 3
 FRACTION_KEPT = (95, 100)  # 5 % is the default fraction for double signing

@@ -11,7 +11,7 @@ import pytest
 from node.engine.keys import load_validator_key
 from tests.support.comet_network import CometNetwork, needs_cometbft
 
-pytestmark = [needs_cometbft, pytest.mark.slow]
+pytestmark = needs_cometbft
 
 LIAR = 3
 

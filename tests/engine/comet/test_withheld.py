@@ -14,7 +14,7 @@ from node.runtime.params import ParamsCodec
 from tests.engine.comet.test_double_sign import query
 from tests.support.comet_network import CometNetwork, needs_cometbft
 
-pytestmark = [needs_cometbft, pytest.mark.slow]
+pytestmark = needs_cometbft
 
 SILENT = 3
 PARAMS = SlashingParams(signed_blocks_window=10)
