@@ -96,12 +96,14 @@ def export(
 
     key = context.key(name)
     if unprotected:
-        text = key.secret.hex() + "\n"
+        form, text = "secret", key.secret.hex() + "\n"
     else:
         passphrase = context.ask_new_passphrase("Passphrase for the exported key")
         if len(passphrase) < MIN_PASSPHRASE_CHARS:
             raise CommandFailed(f"a passphrase has at least {MIN_PASSPHRASE_CHARS} characters")
-        text = armor_secret(key.secret, passphrase)
+        form, text = "armor", armor_secret(key.secret, passphrase)
+    if out is None and context.output == JSON:
+        return {"name": key.name, "address": key.address, form: text.rstrip("\n")}
     if out is None:
         print(text, end="")
         return None

@@ -16,8 +16,13 @@ app = new_group("Compare nodes.")
 async def app_hash(
     context: Context,
     height: Annotated[int, typer.Option("--height", min=0, help="0: newest.")] = 0,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Read the folder --home instead of asking a node.")
+    ] = False,
 ) -> Any:
     """Show the hash of the state after a block; two nodes of a chain must agree on it."""
+    if offline:
+        return _read_app_hash(context.home, height)
     async with context.client() as client:
         status = await client.node_status()
         if height in (0, status.height):
@@ -25,6 +30,20 @@ async def app_hash(
         # A header carries the state before its own block.
         found = await client.get_block(height + 1)
     return {"height": height, "app_hash": found.sdk_block.header.app_hash}
+
+
+def _read_app_hash(home: Path, height: int) -> dict[str, Any]:
+    from node.store.errors import StoreError
+    from node.store.state import StateStore
+
+    try:
+        with (
+            StateStore.open(home / "data" / "state", readonly=True) as store,
+            store.view(height or None) as view,
+        ):
+            return {"height": view.version, "app_hash": view.app_hash.hex()}
+    except StoreError as error:
+        raise CommandFailed(str(error)) from error
 
 
 @command(app, "invariants", needs=HOME)

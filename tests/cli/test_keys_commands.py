@@ -76,6 +76,7 @@ def test_export__unprotected(
     assert run(["keys", "export", "a", "--unprotected", "--home", str(typed.home)]) == 0
     text = capsys.readouterr().out
     assert len(bytes.fromhex(text)) == 32
+    assert typed("keys", "export", "a", "--unprotected")["secret"] == text.strip()
     for name, form in (("b", text), ("c", f" 0x{text}")):
         monkeypatch.setattr("sys.stdin", io.StringIO(form))
         got = typed("keys", "import", name, "-", "--keyring-backend", "test")

@@ -81,6 +81,16 @@ def test_keys(home: Path, typed: Typed) -> None:
     assert "`descent node init` makes it" in error["message"]
 
 
+def test_app_hash__offline(home: Path, typed: Typed) -> None:
+    """What a node that stopped has can still be compared."""
+    newest = typed(home, "node", "debug", "app-hash", "--offline")
+    assert newest == {"height": NUM_BLOCKS, "app_hash": get_state(home).hex()}
+    old = typed(home, "node", "debug", "app-hash", "--offline", "--height", "3")
+    assert old["app_hash"] == get_header_hash(home, 3).hex()
+    typed(home, "node", "debug", "app-hash", "--offline", "--height", "99", code=1)
+    typed(home / "none", "node", "debug", "app-hash", "--offline", code=1)
+
+
 # Rollback
 
 
