@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
+from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
 
 CHECK_S = 5.0
 """How often a connection is looked at; what stands still at two looks in a row is dropped."""
@@ -22,10 +26,20 @@ BODY_TIMEOUT_S = 10.0
 MAX_CLIENTS = 10_000
 IPV6_PREFIX_BITS = 64  # what one subscriber is given
 BURST_S = 2.0
+TOO_LARGE, TOO_LATE = 413, 408
 
 
-class BodyTooLarge(Exception):
-    """A body over the limit."""
+HTTP_LOGGER = logging.getLogger("node.doors.http")
+HTTP_LOGGER.setLevel(logging.ERROR)
+"""Errors only: a line for every malformed request would let strangers fill the disk."""
+
+
+class BodyRefused(Exception):
+    """A body that is over the limit, late, or cut off; `status` is that of HTTP."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        self.status = status
+        super().__init__(detail)
 
 
 class RateLimiter:
@@ -70,20 +84,34 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
     """Read a body.
 
     Raises:
-        BodyTooLarge: more than `max_bytes`.
-        TimeoutError: it does not arrive in time.
+        BodyRefused: more than `max_bytes`, not there in time, or the client left.
     """
     body = bytearray()
-    async with asyncio.timeout(BODY_TIMEOUT_S):
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > max_bytes:
-                raise BodyTooLarge
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > max_bytes:
+                    raise BodyRefused(TOO_LARGE, "http: request body too large")
+    except TimeoutError:
+        raise BodyRefused(TOO_LATE, "the body did not arrive in time") from None
+    except ClientDisconnect:
+        raise BodyRefused(400, "the client left") from None
     return bytes(body)
 
 
 class GuardedProtocol(H11Protocol):
     """HTTP/1.1 that drops clients who send no request, or who do not take their answer."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.logger = HTTP_LOGGER
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to look at the connection."""

@@ -34,7 +34,7 @@ from node.doors.grpc_services import (
     Router,
     parse_height_header,
 )
-from node.doors.limits import BodyTooLarge, GuardedProtocol, RateLimiter, read_body
+from node.doors.limits import BodyRefused, GuardedProtocol, RateLimiter, read_body
 from node.doors.meter import OK, RequestMeter
 from node.doors.node_view import NodeView
 from node.doors.process import add_door_arguments, add_http_arguments, run_door
@@ -107,9 +107,8 @@ class RestApp:
                 return await self.answer(request)
         except RouteError as error:
             return build_refusal(error.http_status, error.status, error.detail, error.headers)
-        except BodyTooLarge:
-            detail = "http: request body too large"
-            return build_refusal(413, grpc.StatusCode.INVALID_ARGUMENT, detail)
+        except BodyRefused as error:
+            return build_refusal(error.status, grpc.StatusCode.INVALID_ARGUMENT, str(error))
         except TimeoutError:
             return build_refusal(504, grpc.StatusCode.DEADLINE_EXCEEDED, "it took too long")
         except Exception as error:  # the one place: a bug in one route must not stop the door

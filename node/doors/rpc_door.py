@@ -27,13 +27,14 @@ from node.doors.jsonrpc import (
     URI_REQUEST_ID,
     Dispatcher,
     InternalError,
+    InvalidRequest,
     Reply,
     RpcError,
     build_error_reply,
     build_response,
     dump_json,
 )
-from node.doors.limits import GuardedProtocol, RateLimiter
+from node.doors.limits import BodyRefused, GuardedProtocol, RateLimiter, read_body
 from node.doors.meter import RequestMeter
 from node.doors.node_view import NodeView
 from node.doors.process import add_door_arguments, add_http_arguments, run_door
@@ -47,16 +48,6 @@ MAX_CONNECTIONS = 900
 KEEP_ALIVE_S = 10
 
 logger = logging.getLogger(__name__)
-
-
-async def read_body(request: Request) -> bytes:
-    """Read a body up to one byte over the limit, so that the dispatcher refuses it."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            break
-    return bytes(body[: MAX_BODY_BYTES + 1])
 
 
 class RpcApp:
@@ -122,7 +113,12 @@ class RpcApp:
         """Route an HTTP request: a body at the root is JSON-RPC, a path is a URI call."""
         remote = get_remote(request)
         if name in ("", "v1"):
-            body = await read_body(request) if request.method == "POST" else b""
+            try:
+                is_post = request.method == "POST"
+                body = await read_body(request, MAX_BODY_BYTES) if is_post else b""
+            except BodyRefused as error:
+                refusal = InvalidRequest(f"error reading request body: {error}")
+                return build_error_reply(400, refusal)
             return await self.dispatcher.answer_post(body, remote)
         arguments = dict(request.query_params)
         return await self.dispatcher.answer_uri(name.removeprefix("v1/"), arguments, remote)

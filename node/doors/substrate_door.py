@@ -19,7 +19,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from node.doors.limits import GuardedProtocol
+from node.doors.limits import TOO_LARGE, BodyRefused, GuardedProtocol, read_body
 from node.doors.meter import RequestMeter
 from node.doors.node_view import NodeView
 from node.doors.process import add_door_arguments, run_door
@@ -135,13 +135,14 @@ class SubstrateApp:
 
     async def serve_http(self, request: Request) -> Response:
         """Answer a POST."""
-        body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > MAX_BODY_BYTES:
-                error = RequestTooBig(LIMIT.format(MAX_BODY_BYTES))
-                return Response(dump_json(build_response(None, error)), 413)
-        messages = await self.answer(bytes(body), None)
+        try:
+            body = await read_body(request, MAX_BODY_BYTES)
+        except BodyRefused as refused:
+            error = RequestTooBig(LIMIT.format(MAX_BODY_BYTES))
+            is_large = refused.status == TOO_LARGE
+            content = dump_json(build_response(None, error)) if is_large else b""
+            return Response(content, refused.status)
+        messages = await self.answer(body, None)
         return PacedResponse(messages[0] if messages else b"", self.hub.unread)
 
     async def serve_socket(self, socket: WebSocket) -> None:

@@ -297,6 +297,20 @@ def test_http_survives_garbage(rpc: Rpc) -> None:
     assert rpc.get("health") == {}
 
 
+def test_clients_that_leave_are_no_fault(devnet_node: DevnetNode) -> None:
+    """Half a body and garbage, at each door over HTTP: not a line in the log."""
+    log = devnet_node.home / "node.log"
+    before = log.read_text()
+    half = b"POST /cosmos/tx/v1beta1/simulate HTTP/1.1\r\nHost: a\r\nContent-Length: 99\r\n\r\n{"
+    for port in (devnet_node.rpc_port, devnet_node.rest_port, devnet_node.substrate_port):
+        for data in (half, half.replace(b"/cosmos/tx/v1beta1/simulate", b"/"), b"\x00\r\n\r\n"):
+            with socket_library.create_connection(("127.0.0.1", port), timeout=10) as client:
+                client.sendall(data)
+                time.sleep(0.1)
+    time.sleep(0.5)
+    assert log.read_text() == before
+
+
 def test_rate_limit(devnet_node: DevnetNode) -> None:
     """A second door on the same home, with a limit."""
     with socket_library.socket() as probe:

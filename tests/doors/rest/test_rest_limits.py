@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from node.doors import limits
-from node.doors.limits import BodyTooLarge, GuardedProtocol, RateLimiter, compute_client_key
+from node.doors.limits import BodyRefused, GuardedProtocol, RateLimiter, compute_client_key
 from tests.support.devnet_node import ROOT, DevnetNode
 from tests.support.rest_client import Rest
 
@@ -81,10 +81,8 @@ async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
     async def answer(request: Request) -> Response:
         try:
             body = await limits.read_body(request, 10)
-        except BodyTooLarge:
-            return Response(status_code=413)
-        except TimeoutError:
-            return Response(status_code=408)
+        except BodyRefused as error:
+            return Response(status_code=error.status)
         return Response(body if request.method == "POST" else LARGE)
 
     routes = [Route("/", answer, methods=["GET", "POST"])]
