@@ -146,7 +146,6 @@ def measure_maps(node: LiveNode) -> dict[str, Any]:
     for scheme, module, name in (
         ("ws", "System", "Account"),
         ("http", "System", "Account"),
-        ("ws", "Bank", "Balances"),
     ):
         chain = SubstrateInterface(url=f"{scheme}://{node.substrate}")
         chain.init_runtime()
