@@ -135,8 +135,6 @@ def _measure(home: Path) -> dict[str, Any] | None:
 @command(app, "keys", needs=HOME)
 def keys(context: Context) -> Any:
     """Show what others know a node by; the secrets stay in its folder."""
-    import base64
-
     from node.engine.keys import read_key
     from node.onion import OnionKeeper, load_seed
     from node.runtime.addresses import decode_account, encode_consensus, encode_operator
@@ -147,7 +145,7 @@ def keys(context: Context) -> Any:
         document: dict[str, Any] = {
             "home": str(context.home),
             "node_id": read_key(config / "node_key.json").address.hex(),
-            "consensus_key": base64.b64encode(key.public_key).decode(),
+            "consensus_key": key.public_key.hex(),
             "consensus_address": encode_consensus(key.address),
             "operator": None,
             "anchor": None,

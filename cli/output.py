@@ -211,7 +211,8 @@ def _format_decimal(udsc: str) -> str:
         shifted = Decimal(udsc).scaleb(-6)
     except InvalidOperation:
         return udsc
-    return f"{shifted:f} {DISPLAY_DENOM}"
+    text = f"{shifted:f}"
+    return f"{text.rstrip('0').rstrip('.') if '.' in text else text} {DISPLAY_DENOM}"
 
 
 # what a table makes of whole numbers whose name ends so

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import random
@@ -73,7 +72,7 @@ def test_keys(home: Path, typed: Typed) -> None:
     config = home / "config"
     assert found["node_id"] == load_node_id(config / "node_key.json")
     key = load_validator_key(config / "priv_validator_key.json")
-    assert base64.b64decode(found["consensus_key"]) == key.public_key
+    assert found["consensus_key"] == key.public_key.hex()
     assert found["consensus_address"].startswith("descentvalcons1")
     assert found["operator"].startswith("descentvaloper1")
     assert len(found["anchor"]) == 64

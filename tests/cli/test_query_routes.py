@@ -120,3 +120,4 @@ def test_decimals_have_a_unit() -> None:
     """Rewards have decimals of a udsc; a table shows them as DSC."""
     assert to_table({"reward_udsc": "1250000.5"}) == "reward  1.2500005 DSC"
     assert to_table([{"reward_udsc": "12"}]).split()[1:] == ["0.000012", "DSC"]
+    assert to_table({"stake_udsc": "100000000"}) == "stake  100 DSC"
