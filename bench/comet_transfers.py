@@ -8,7 +8,7 @@ a second is counted from the first broadcast until the last is committed. Loader
 in a request and does not wait for their check, `single` one a request on 16 connections and waits,
 as wallets do: then HTTP costs both chains the same. After that Descent at a steady rate: time from
 the broadcast until the application has committed the block. Prints one JSON document; `ratio` is
-Descent over kvstore, medians. Nodes and this load generator share the processors. Needs `make
+Descent over kvstore, medians; of Descent also the processor time of the first node. Nodes and this load generator share the processors. Needs `make
 cometbft`.
 """
 
@@ -30,6 +30,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from bench.live_node import LiveNode, fund_senders
 from bench.node_transfers import Sender
@@ -169,6 +171,17 @@ class Watcher(threading.Thread):
         return max(self.seen[tx_hash] for tx_hash in hashes)
 
 
+def measure_processors(node: LiveNode) -> dict[str, float]:
+    """Measure processor seconds so far of the first node and of its CometBFT."""
+    application = psutil.Process(node.process.pid)
+    found = {"application": application}
+    for child in application.children():
+        if Path(child.cmdline()[0]).name == "cometbft":
+            found["cometbft"] = child
+    times = {name: process.cpu_times() for name, process in found.items()}
+    return {name: spent.user + spent.system for name, spent in times.items()}
+
+
 def broadcast(rpc: CometRpc, txs: list[bytes], method: str) -> None:
     """Send transactions in one batch; `broadcast_tx_async` does not wait for their check."""
     calls = [
@@ -274,13 +287,20 @@ def main() -> None:
             senders = fund_senders(node, NUM_SENDERS)
             lanes = sign_lanes(senders, arguments.txs, num_lanes)
             num_bytes = len(lanes[0][0])
+            before = measure_processors(node)
             floods["descent"].append(measure_flood(lanes, loader))
+            after = measure_processors(node)
+            floods["descent"][-1]["processor_us_a_tx"] = {
+                name: round(1e6 * (after[name] - before[name]) / arguments.txs) for name in before
+            }
+            print("descent", json.dumps(floods["descent"][-1]), file=sys.stderr)
             if number == arguments.rounds - 1:
                 lanes = sign_lanes(senders, arguments.rate * arguments.seconds)
                 latency = measure_latency([tx for lane in lanes for tx in lane], arguments.rate)
         with start_chain("kvstore", arguments.nodes):
             values = make_values(arguments.txs, num_bytes, num_lanes)
             floods["kvstore"].append(measure_flood(values, loader))
+            print("kvstore", json.dumps(floods["kvstore"][-1]), file=sys.stderr)
     medians = {
         kind: statistics.median(run["committed_per_s"] for run in runs)
         for kind, runs in floods.items()
