@@ -8,8 +8,8 @@ a second is counted from the first broadcast until the last is committed. Loader
 in a request and does not wait for their check, `single` one a request on 16 connections and waits,
 as wallets do: then HTTP costs both chains the same. After that Descent at a steady rate: time from
 the broadcast until the application has committed the block. Prints one JSON document; `ratio` is
-Descent over kvstore, medians; of Descent also the processor time of the first node. Nodes and this load generator share the processors. Needs `make
-cometbft`.
+Descent over kvstore, medians; of Descent also the processor time of the first node a transfer.
+Nodes and this load generator share the processors. Needs `make cometbft`.
 """
 
 from __future__ import annotations
