@@ -16,7 +16,6 @@ import argparse
 import hashlib
 import json
 import random
-import resource
 import statistics
 import subprocess
 import sys
@@ -26,8 +25,6 @@ from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-
-import psutil
 
 from bench.node_transfers import GENESIS_NS, START_UDSC, Sender, make_block, start_application
 from node.chain import build_chain
@@ -187,6 +184,14 @@ STEPS: dict[str, Callable[[Path], dict[str, float]]] = {
 }
 
 
+def read_peak_kib() -> int:
+    """Read the largest resident memory of this process, mapped files included, KiB."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1])
+    raise ValueError("no VmHWM line in status")
+
+
 def run_step(name: str, folder: Path) -> dict[str, float]:
     """Run a step in a process of its own."""
     command = [sys.executable, "-m", "bench.large_state", "--step", name, "--folder", str(folder)]
@@ -203,7 +208,6 @@ def measure(folder: Path, num_accounts: int, num_txs: int, num_blocks: int) -> d
         for state in states:
             state.run_block(num_txs, chance)
     small, large = (state.summarise(num_txs) for state in states)
-    anonymous_mib = round(psutil.Process().memory_full_info().uss / 2**20, 1)
     for state in states:
         state.store.close()
     return {
@@ -211,7 +215,6 @@ def measure(folder: Path, num_accounts: int, num_txs: int, num_blocks: int) -> d
         "small": small,
         "large": large,
         "ratio": {name: round(large[name] / small[name], 2) for name in NAMES},
-        "uss_mib": anonymous_mib,
         "large_steps": {name: run_step(name, folder / "large") for name in STEPS},
     }
 
@@ -227,8 +230,9 @@ def main() -> None:
     options = parser.parse_args()
     if options.step:
         found = STEPS[options.step](options.folder)
-        peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-        print(json.dumps({**found, "peak_mib": round(peak_mib, 1)}))
+        found["cpu_s"] = round(time.process_time(), 1)
+        found["peak_mib"] = round(read_peak_kib() / 1024, 1)
+        print(json.dumps(found))
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)

@@ -28,6 +28,8 @@ VERSION_SIZE = 8
 LEAF_SIZE, INNER_SIZE = 2 * HASH_SIZE, VERSION_SIZE + HASH_SIZE  # bytes of an encoded child
 _EMPTY_HASHES = [EMPTY_HASH] * (2 * NUM_SLOTS)
 _EMPTY_CHILDREN: list[Child] = [None] * NUM_SLOTS
+_NO_HASHES: list[bytes] = []
+_NO_CHILDREN: list[Child] = []
 _MASKS = Struct(">HHH")  # present, leaf, made
 _INNER = range(NUM_SLOTS - 1, 0, -1)  # places of the hashes over children, lowest first
 _PARENT_MARKS = [
@@ -40,21 +42,26 @@ _SLOTS_BELOW = [0] + [
 ]  # by place: bits of the slots below it
 
 
+_BELOW = [(1 << i) - 1 for i in range(2 * NUM_SLOTS)]
+
+
 class Node:
     """Sixteen children and the hashes over them. Not changed any more once it is shared.
 
     data: the stored bytes; empty while the node is being changed.
+    is_split: whether the bytes have at least two leaves below, and so a hash of their own.
     is_proved: whether the bytes are known to hash to what the parent names.
     hashes, children, single: of an unfolded node; bit i of `single`: below place i is one leaf.
     """
 
-    __slots__ = ("children", "data", "hashes", "is_proved", "single")
+    __slots__ = ("children", "data", "hashes", "is_proved", "is_split", "single")
 
     def __init__(self, data: bytes, *, is_proved: bool) -> None:
         self.data = data
+        self.is_split = len(data) > HEAD_SIZE and data[5] & 2 > 0
         self.is_proved = is_proved
-        self.hashes: list[bytes] = []
-        self.children: list[Child] = []
+        self.hashes = _NO_HASHES
+        self.children = _NO_CHILDREN
         self.single = 0
 
     @staticmethod
@@ -72,7 +79,7 @@ class Node:
 
     def get_hash(self) -> bytes:
         """Return the hash the parent has to name."""
-        if self.has_made_hash():
+        if self.is_split:
             return self.data[HEAD_SIZE : HEAD_SIZE + HASH_SIZE]
         self.unfold()
         return self.hashes[1]
@@ -116,10 +123,10 @@ class Node:
             return None
         return next(child for child in self.children if type(child) is tuple)
 
-    def has_made_hash(self) -> bool:
-        """Tell whether there are at least two leaves below."""
-        data = self.data
-        return len(data) > HEAD_SIZE and data[5] & 2 > 0
+    def seal(self) -> None:
+        """Encode a node that was changed; it is not changed any more."""
+        self.data = data = self.encode()
+        self.is_split = len(data) > HEAD_SIZE and data[5] & 2 > 0
 
     def encode(self) -> bytes:
         """Encode an unfolded node."""
@@ -193,14 +200,13 @@ class Node:
                     hashes[i] = hashes[child]
                     self.single |= 1 << i
 
-    def find_child(self, slot: int) -> tuple[int, bool] | None:
-        """Find a child in the bytes: its offset and whether it is a leaf; None if there is none."""
-        present, leaf, made = _MASKS.unpack_from(self.data)
-        if not present >> slot & 1:
-            return None
-        return find_offset(slot, present, leaf, made), bool(leaf >> slot & 1)
+    def get_masks(self) -> tuple[int, int, int]:
+        """Get the masks present, leaf and made from the bytes."""
+        return _MASKS.unpack_from(self.data)
 
-    def fold(self, slot: int, before: bytes, after: bytes) -> list[tuple[int, bytes]]:
+    def fold(
+        self, slot: int, masks: tuple[int, int, int], before: bytes, after: bytes
+    ) -> list[tuple[int, bytes]]:
         """Compute the made hashes above a child whose hash was `before` and becomes `after`.
 
         Returns: offset in the bytes and new hash of each.
@@ -209,33 +215,32 @@ class Node:
             StoreCorrupt: the bytes are not proved, and the old hashes do not fold.
         """
         data, is_proved = self.data, self.is_proved
-        present, leaf, made = _MASKS.unpack_from(data)
+        present, leaf, made = masks
         found = []
         i = NUM_SLOTS + slot
         while i > 1:
-            parent, sibling = i >> 1, i ^ 1
+            parent = i >> 1
             if made >> parent & 1:
-                below = present & _SLOTS_BELOW[sibling]
+                sibling = i ^ 1
                 if made >> sibling & 1:
-                    at = HEAD_SIZE + HASH_SIZE * (made & (1 << sibling) - 1).bit_count()
+                    at = HEAD_SIZE + HASH_SIZE * (made & _BELOW[sibling]).bit_count()
                     side = data[at : at + HASH_SIZE]
-                elif not below:
-                    side = EMPTY_HASH
-                else:
+                elif below := present & _SLOTS_BELOW[sibling]:
                     only = below.bit_length() - 1
                     at = find_offset(only, present, leaf, made)
                     if leaf >> only & 1:
                         side = sha256(b"\x00" + data[at : at + LEAF_SIZE]).digest()
                     else:
                         side = data[at + VERSION_SIZE : at + INNER_SIZE]
-                at = HEAD_SIZE + HASH_SIZE * (made & (1 << parent) - 1).bit_count()
+                else:
+                    side = EMPTY_HASH
+                at = HEAD_SIZE + HASH_SIZE * (made & _BELOW[parent]).bit_count()
+                head, tail = (b"\x01" + side, b"") if i & 1 else (b"\x01", side)
                 if not is_proved:
-                    before = sha256(
-                        b"\x01" + side + before if i & 1 else b"\x01" + before + side
-                    ).digest()
+                    before = sha256(head + before + tail).digest()
                     if before != data[at : at + HASH_SIZE]:
                         raise StoreCorrupt(f"a tree node does not have its hash: {WHAT_TO_DO}")
-                after = sha256(b"\x01" + side + after if i & 1 else b"\x01" + after + side).digest()
+                after = sha256(head + after + tail).digest()
                 found.append((at, after))
             i = parent
         return found
@@ -251,7 +256,7 @@ class Node:
 
 def find_offset(slot: int, present: int, leaf: int, made: int) -> int:
     """Find where the child in a slot begins in the bytes of a node with these masks."""
-    below = (1 << slot) - 1
+    below = _BELOW[slot]
     num_below, num_leaves = (present & below).bit_count(), (leaf & below).bit_count()
     at = HEAD_SIZE + HASH_SIZE * made.bit_count()
     return at + num_below * INNER_SIZE + num_leaves * (LEAF_SIZE - INNER_SIZE)

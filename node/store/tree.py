@@ -15,8 +15,18 @@ from collections.abc import Callable
 from hashlib import sha256
 
 from node.store.errors import WHAT_TO_DO, StoreCorrupt
-from node.store.nodes import HEAD_SIZE, INNER_SIZE, LEAF_SIZE, NUM_SLOTS, VERSION_SIZE, Leaf, Node
+from node.store.nodes import (
+    HEAD_SIZE,
+    INNER_SIZE,
+    LEAF_SIZE,
+    NUM_SLOTS,
+    VERSION_SIZE,
+    Leaf,
+    Node,
+    find_offset,
+)
 from node.store.proofs import EMPTY_HASH, HASH_SIZE, TreeProof, hash_leaf
+from node.store.tables import STORE_ID_SIZE
 
 Change = tuple[bytes, bytes | None, bytes]  # key hash, value hash or None to delete, key
 ReadNode = Callable[[int, bytes], bytes | None]  # (version, label) -> stored bytes
@@ -65,6 +75,8 @@ class NodeCache:
             raise StoreCorrupt(
                 f"tree node {label.hex()} of version {version} does not have its hash: {WHAT_TO_DO}"
             )
+        if label[STORE_ID_SIZE] <= CACHED_DEPTH_MAX:
+            node.unfold()  # proved once here, it stays so while it is patched in memory
         return node
 
     def keep(self, version: int, nodes: dict[bytes, Node]) -> None:
@@ -110,7 +122,7 @@ class TreeUpdate:
             changed = self._build_node(0, self._keep_live(changes))
         else:
             old = self._cache.load(root_version, label, root)
-            changed = self._change_node(old, root_version, 0, changes)
+            changed = self._change_node(old, root_version, 0, label, changes)
         if changed is None:
             return root_version, root
         return self._version, changed.get_hash()
@@ -121,7 +133,10 @@ class TreeUpdate:
         return [change for change in changes if change[1] is not None]
 
     def _build_node(self, depth: int, changes: list[Change]) -> Node | None:
-        return self._change_node(Node.make_empty(), None, depth, changes) if changes else None
+        if not changes:
+            return None
+        label = make_label(self._store_id, depth, changes[0][0])
+        return self._change_node(Node.make_empty(), None, depth, label, changes)
 
     def _build_child(self, depth: int, changes: list[Change]) -> Node | Leaf | None:
         """Make what stands at `depth` for values that are alone there."""
@@ -132,7 +147,7 @@ class TreeUpdate:
         return self._build_node(depth, changes)
 
     def _change_node(
-        self, old: Node, old_version: int | None, depth: int, changes: list[Change]
+        self, old: Node, old_version: int | None, depth: int, label: bytes, changes: list[Change]
     ) -> Node | None:
         """Apply changes below a node; return the new node, or None where nothing changed.
 
@@ -140,8 +155,8 @@ class TreeUpdate:
         old_version is None for a node that is not stored yet.
         """
         groups = _group_by_slot(changes, depth)
-        if len(groups) == 1 and old_version is not None and old.has_made_hash():
-            patched = self._patch_node(old, old_version, depth, *groups[0])
+        if len(groups) == 1 and old_version is not None and old.is_split:
+            patched = self._patch_node(old, old_version, depth, label, *groups[0])
             if patched is not old:
                 return patched
         old.unfold()
@@ -161,31 +176,36 @@ class TreeUpdate:
                 changed = self._change_below(child, node_hash, depth + 1, group)  # type: ignore[arg-type]
                 if changed is not None:
                     belows.append((slot, changed))
-        return self._replace_children(old, old_version, depth, changes[0][0], belows)
+        return self._replace_children(old, old_version, depth, label, belows)
 
     def _change_below(
         self, version: int, node_hash: bytes, depth: int, changes: list[Change]
     ) -> Node | None:
         """Load the node at `depth` that a parent names, and apply changes to it."""
         label = make_label(self._store_id, depth, changes[0][0])
-        return self._change_node(
-            self._cache.load(version, label, node_hash), version, depth, changes
-        )
+        loaded = self._cache.load(version, label, node_hash)
+        return self._change_node(loaded, version, depth, label, changes)
 
     def _patch_node(
-        self, old: Node, old_version: int, depth: int, slot: int, changes: list[Change]
+        self,
+        old: Node,
+        old_version: int,
+        depth: int,
+        label: bytes,
+        slot: int,
+        changes: list[Change],
     ) -> Node | None:
         """Apply changes below one child by patching bytes; `old` itself where that cannot be done.
 
         What was read unproved is proved by `fold`, after it was used to find the way down: a
         damaged node is noticed before anything is kept.
         """
-        found = old.find_child(slot)
-        if found is None:
+        masks = old.get_masks()
+        if not masks[0] >> slot & 1:
             return old
-        at, is_leaf = found
-        key_hash = changes[0][0]
-        if is_leaf:
+        at = find_offset(slot, *masks)
+        if masks[1] >> slot & 1:
+            key_hash = changes[0][0]
             middle, end = at + HASH_SIZE, at + LEAF_SIZE
             value_hash = changes[0][1]
             if len(changes) > 1 or value_hash is None or old.data[at:middle] != key_hash:
@@ -204,13 +224,13 @@ class TreeUpdate:
             below = self._change_below(version, before, depth + 1, changes)
             if below is None:
                 return None
-            if not below.has_made_hash():
+            if not below.is_split:
                 old.unfold()
-                return self._replace_children(old, old_version, depth, key_hash, [(slot, below)])
+                return self._replace_children(old, old_version, depth, label, [(slot, below)])
             after = below.get_hash()
             piece = self._version_bytes + after
-        node = old.patch(at, piece, old.fold(slot, before, after))
-        self._record(node, old_version, depth, key_hash)
+        node = old.patch(at, piece, old.fold(slot, masks, before, after))
+        self._record(node, old_version, depth, label)
         return node
 
     def _replace_children(
@@ -218,7 +238,7 @@ class TreeUpdate:
         old: Node,
         old_version: int | None,
         depth: int,
-        key_hash: bytes,
+        label: bytes,
         belows: list[tuple[int, Node | Leaf | None]],
     ) -> Node | None:
         """Make and record the node with new children; None where there are none."""
@@ -228,15 +248,15 @@ class TreeUpdate:
         for slot, below in belows:
             self._set_child(node, slot, below)
         node.rehash([slot for slot, _ in belows])
-        node.data = node.encode()
-        self._record(node, old_version, depth, key_hash)
+        node.seal()
+        self._record(node, old_version, depth, label)
         return node
 
     def _set_child(self, node: Node, slot: int, below: Node | Leaf | None) -> None:
         bit = 1 << NUM_SLOTS + slot
         node.single &= ~bit
         if isinstance(below, Node):
-            if below.has_made_hash():
+            if below.is_split:
                 node.children[slot] = self._version
                 node.hashes[NUM_SLOTS + slot] = below.get_hash()
                 return
@@ -249,11 +269,10 @@ class TreeUpdate:
         node.hashes[NUM_SLOTS + slot] = hash_leaf(*below)
         node.single |= bit
 
-    def _record(self, node: Node, old_version: int | None, depth: int, key_hash: bytes) -> None:
-        label = make_label(self._store_id, depth, key_hash)
+    def _record(self, node: Node, old_version: int | None, depth: int, label: bytes) -> None:
         if old_version is not None:
             self.stale_nodes.append((old_version, label))
-        if depth and not node.has_made_hash():
+        if depth and not node.is_split:
             return
         if len(node.data) == HEAD_SIZE:
             return
