@@ -190,7 +190,7 @@ async def test_malformed_bytes_end_their_connection_only(tmp_path: Path, data: b
 async def test_random_bytes(tmp_path: Path, count: int, caplog: pytest.LogCaptureFixture) -> None:
     """Mutations of real requests: every connection is answered or ended, none stops the node."""
     caplog.set_level(logging.ERROR)  # what is logged would be kept, and be taken for a leak
-    source, memory = random.Random(11), []
+    source, memory = random.Random(11 + int(os.environ.get("DESCENT_SOAK_SEED", "0"))), []
     seeds = [
         abci.Request(info=abci.RequestInfo(version="0.39.4")),
         abci.Request(check_tx=abci.RequestCheckTx(tx=b"\x0a\x03abc")),
