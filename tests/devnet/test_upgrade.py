@@ -107,7 +107,7 @@ def test_four_nodes_are_upgraded(tmp_path: Path) -> None:
     with CometNetwork(tmp_path, 4, params={"gov": FAST_VOTES}) as network:
         network.start_all()
         with SyncChainClient.connect(f"127.0.0.1:{network.get_port(GRPC_PORT)}") as client:
-            height = client.height() + 2 * BLOCKS_UNTIL
+            height = client.height() + BLOCKS_UNTIL + 20
             decide_upgrade(client, height)
         assert network.get_height() < height - 3
         network.stop(AWAY)
