@@ -19,6 +19,7 @@ from chain_client.sync_client import SyncChainClient
 from cli.devnet import layout, processes
 from cli.devnet.genesis import prepare_home
 from node.engine.comet.client import CometRpc, RpcRefused
+from node.engine.errors import EngineUnreachable
 from tests.support.comet_network import find_port_offset
 from tests.support.devnet import ROOT, SPEC, write_text
 from tests.support.links import Links
@@ -180,7 +181,7 @@ class TrainingNetwork:
             try:
                 if condition():
                     return time.monotonic() - started
-            except (ChainClientError, OSError, RpcRefused):
+            except (ChainClientError, EngineUnreachable, RpcRefused):
                 pass
             if time.monotonic() - started > timeout_s:
                 raise AssertionError(f"{what}: not within {timeout_s:g} s\n{self.read_logs()}")
@@ -194,7 +195,7 @@ class TrainingNetwork:
         """Get a node's newest height, 0 while it does not answer."""
         try:
             return int(self.call(index, "status")["sync_info"]["latest_block_height"])
-        except (OSError, RpcRefused):
+        except (EngineUnreachable, RpcRefused):
             return 0
 
     def get_round(self) -> int:
