@@ -4,7 +4,9 @@ Requests of a connection are answered in order; Flush is always answered; everyt
 loop's one thread, so no two calls of the application overlap, as behind CometBFT's own mutex.
 Bytes that are no request end their connection. An exception inside the application is told to
 CometBFT, which stops, and ends this process: it never becomes the result of a transaction. Only a
-query that fails is answered so: it reads committed state and changes nothing.
+query that fails is answered so: it reads committed state and changes nothing. An upgrade stops the
+node only after `HALT_WAIT_S`: CometBFT goes on passing its vote for that block to the others, who
+could not decide it, and stop for the upgrade, without it.
 
 A thread a connection takes bytes off the socket even while the application works: CometBFT's client
 spins when its writes wait (its flush timer fires every 20 ns), which on two cores costs half of it.
@@ -29,12 +31,14 @@ from tendermint.abci import types_pb2 as abci
 from node.engine.comet.framing import FrameBuffer, FramingError, encode_wrapped
 from node.engine.control import short_path
 from node.engine.transition import Application
+from node.runtime.errors import UpgradeHalt
 
 logger = logging.getLogger(__name__)
 
 RESPONSE_FIELDS = {field.name: field.number for field in abci.Response.DESCRIPTOR.fields}
 FLUSHED = encode_wrapped(RESPONSE_FIELDS["flush"], b"")
 READ_BYTES = 1 << 18
+HALT_WAIT_S = 3.0
 BACKLOG_BYTES_MAX = 256 << 20
 """A client that does not read its answers is cut off."""
 
@@ -142,6 +146,7 @@ class AbciConnection(asyncio.Protocol):
         self._frames = FrameBuffer()
         self._transport: asyncio.Transport | None = None
         self._socket: socket.socket | None = None
+        self._is_halting = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take a new connection."""
@@ -195,25 +200,43 @@ class AbciConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Answer the requests these bytes complete."""
         assert self._transport is not None
+        if self._is_halting:  # an answer to what follows would be taken for the missing one
+            return
         answers = bytearray()
         try:
             for frame in self._frames.feed(data):
                 answers += self._answer(frame)
+        except UpgradeHalt as error:
+            logger.warning("stopping in %g s: %s", HALT_WAIT_S, error)
+            self._transport.write(bytes(answers))
+            self._is_halting = True
+            self._loop.call_later(HALT_WAIT_S, self._halt, error)
         except (FramingError, DecodeError, _Failed) as error:
             if not isinstance(error, _Failed):
                 self._server.num_refused += 1
                 logger.warning("an ABCI client sent no request: %s", error)
-            self._transport.write(bytes(answers) + build_exception(str(error)))
-            self._transport.close()
+            self._end(bytes(answers), error)
         else:
             if answers:
                 self._transport.write(bytes(answers))
+
+    def _end(self, answers: bytes, error: Exception) -> None:
+        """End the connection with the reason."""
+        assert self._transport is not None
+        self._transport.write(answers + build_exception(str(error)))
+        self._transport.close()
+
+    def _halt(self, error: UpgradeHalt) -> None:
+        """End the node for an upgrade."""
+        self._server.fail(error)
+        self._end(b"", error)
 
     def _answer(self, frame: bytes) -> bytes:
         """Answer one request.
 
         Raises:
             FramingError, DecodeError: it is none.
+            UpgradeHalt: another version of the program has to go on.
             _Failed: the application failed; the server was told.
         """
         request = abci.Request.FromString(frame)
@@ -225,6 +248,8 @@ class AbciConnection(asyncio.Protocol):
             raise FramingError(f"a request of unknown kind, {len(frame)} bytes")
         try:
             response = handler(getattr(request, kind))
+        except UpgradeHalt:
+            raise
         except Exception as error:
             # The one place of this process that catches everything: an error inside the
             # application must stop the node, but asyncio would drop it with the connection. A

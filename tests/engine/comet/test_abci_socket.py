@@ -29,6 +29,7 @@ from node.engine.comet.framing import (
     encode_wrapped,
 )
 from node.engine.comet.state_sync import SnapshotKeeper
+from node.runtime.errors import UpgradeHalt
 from node.store.state import StateStore
 
 WAIT_S = 5.0
@@ -244,6 +245,29 @@ async def test_an_exception_of_the_application_stops_the_node(tmp_path: Path) ->
         assert "a bug" in response.exception.error
         assert await client.read() is None
         with pytest.raises(ZeroDivisionError):
+            server.failure.result()
+
+
+async def test_an_upgrade_stops_the_node_after_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CometBFT gets no answer until its vote has reached the others."""
+    monkeypatch.setattr("node.engine.comet.abci_server.HALT_WAIT_S", 0.3)
+    async with serving(tmp_path) as server:
+
+        def halt(_: Any) -> Any:
+            raise UpgradeHalt("upgrade 'v2' is needed")
+
+        server.handlers["finalize_block"] = halt
+        client, other = await connect(server), await connect(server)
+        client.writer.write(frame(abci.Request(finalize_block=abci.RequestFinalizeBlock())))
+        await asyncio.sleep(0.1)
+        client.writer.write(FLUSH)
+        assert not server.failure.done()
+        assert (await other.ask(echo=abci.RequestEcho(message="x"))).message == "x"
+        assert "is needed" in (await client.read()).exception.error
+        assert await client.read() is None
+        with pytest.raises(UpgradeHalt):
             server.failure.result()
 
 
