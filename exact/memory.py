@@ -7,6 +7,7 @@ it. Backends that fuse operations take less, library workspaces a little more.
 import math
 from collections.abc import Iterator
 
+from exact.errors import OutOfMemory
 from exact.families import build_program
 from exact.program import TARGETS, TOKENS, Program, compute_last_uses
 from exact.referee.shapes import compute_layouts
@@ -36,6 +37,31 @@ def describe_needs(program: Program) -> str:
     for name, other in _list_smaller(program):
         words.append(f"with {name} {format_bytes(compute_peak_bytes(other))}")
     return "; ".join(words)
+
+
+def check_fit(program: Program, free_bytes: int) -> str:
+    """Compare a step's needs with what is free, before anything is trained.
+
+    Args:
+        program: from `build_program`.
+        free_bytes: of the device that computes.
+
+    Returns:
+        Empty if all fits; else a warning: a backend that fuses operations may still manage.
+
+    Raises:
+        OutOfMemory: not even the state before a step and the one after it fit.
+    """
+    state = sum(_BYTES[d] * math.prod(shape) for d, shape in program.state_layout.values())
+    free = format_bytes(free_bytes)
+    if 2 * state > free_bytes:
+        raise OutOfMemory(
+            f"out of memory: parameters and moments of this run, before and after a step, take "
+            f"{format_bytes(2 * state)}, and {free} are free: a smaller model would fit"
+        )
+    if state + compute_peak_bytes(program) <= free_bytes:
+        return ""
+    return f"{free} are free, and {describe_needs(program)}"
 
 
 def _list_smaller(program: Program) -> Iterator[tuple[str, Program]]:

@@ -19,6 +19,7 @@ from chain_client.errors import NotFound
 from chain_client.keys import Key
 from exact.addresses import DatasetSource
 from exact.data.weights import find_weights
+from exact.memory import check_fit
 from exact.probe import load_faithful_backend
 from miner.dataset import obtain_dataset
 from miner.follower import RunFollower
@@ -86,6 +87,7 @@ async def open_seat(
     Raises:
         DatasetUnavailable: the run's dataset is neither here nor at a peer.
         UnfaithfulDevice: this machine does not compute the golden bits.
+        OutOfMemory: the run's state does not fit into this machine.
         TxRefused: the chain does not let this key in; the text says why.
     """
     loading = asyncio.create_task(
@@ -110,6 +112,8 @@ async def open_seat(
             [member.endpoint for member in members if member.endpoint],
         )
         setup = RunSetup.create(run, dataset, backend)
+        if warning := check_fit(setup.program, backend.get_free_bytes()):
+            log.warning("may run out of memory", needs=warning)
         adopt_weights(setup, store, settings.data_dir)
         if uid is None or server is None:
             uid = await _register(client, key, settings)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import psutil
 
 from exact.config import ACCUMULATOR_LIMIT, ModelConfig, OptimiserConfig
 from exact.elementary import compute_power
@@ -214,6 +215,10 @@ class Backend(ABC):
                 f"backend {self.name} on this device multiplies exactly up to "
                 f"{self.largest_exact_dot}; the run's precision needs {model.largest_dot}"
             )
+
+    def get_free_bytes(self) -> int:
+        """Bytes that the device can still give."""
+        return int(psutil.virtual_memory().available)
 
     # ---------------------------------------------------------------------- what a backend brings
     @abstractmethod

@@ -128,6 +128,12 @@ class TorchBackend(Backend):
             return False
         return np.array_equal(product.astype(np.int64), a @ b.T)
 
+    def get_free_bytes(self) -> int:
+        """Bytes that the device can still give."""
+        if self.device.type != "cuda":
+            return super().get_free_bytes()
+        return int(torch.cuda.mem_get_info(self.device)[0])
+
     # ------------------------------------------------------------------------------------ moving
     def _to_tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(np.array(array)).to(self.device)

@@ -1,5 +1,6 @@
 """What a step takes: counted, bounded by recomputation and parts, and said when it does not fit."""
 
+import math
 import subprocess
 import sys
 import tracemalloc
@@ -9,8 +10,9 @@ import pytest
 
 from exact.backends import load_backend
 from exact.config import ModelConfig, OptimiserConfig
+from exact.errors import OutOfMemory
 from exact.families import build_program
-from exact.memory import compute_peak_bytes, describe_needs, format_bytes
+from exact.memory import check_fit, compute_peak_bytes, describe_needs, format_bytes
 from tests.exact.helpers import build_case
 
 ROOT = Path(__file__).parents[2]
@@ -89,6 +91,19 @@ def test_out_of_memory_says_what_would_fit(backend: str) -> None:
     assert "out of memory: a step of this run takes about 1." in done.stdout
     assert "with work.recompute" in done.stdout
     assert "with work.num_parts = 16 and work.recompute" in done.stdout
+
+
+def test_the_fit_is_known_before_training() -> None:
+    program = build_program(get_model(4), OptimiserConfig(), 8)
+    state = 3 * 4 * sum(math.prod(shape) for shape in program.param_shapes.values()) + 8
+    assert check_fit(program, state + compute_peak_bytes(program)) == ""
+    warning = check_fit(program, state + compute_peak_bytes(program) - 1)
+    assert "are free, and a step of this run takes about" in warning
+    assert "with work.recompute" in warning
+    check_fit(program, 2 * state)
+    with pytest.raises(OutOfMemory, match="a smaller model would fit"):
+        check_fit(program, 2 * state - 1)
+    assert load_backend("numpy").get_free_bytes() > 1 << 20
 
 
 def test_words() -> None:
