@@ -312,6 +312,10 @@ def parse_tx_response(response: Any, tx: Any = None) -> TxResult:
         Event(event.type, tuple((pair.key, pair.value) for pair in event.attributes))
         for event in response.events
     )
+    fees = [event.get("fee") for event in events if event.type == "tx"]
+    paid = next(filter(None, fees), "")
+    if paid.removesuffix(BASE_DENOM).isdigit():  # an extrinsic pays less than it offers
+        fee_udsc = int(paid.removesuffix(BASE_DENOM))
     return TxResult(
         tx_hash=response.txhash.lower(),
         height=response.height,

@@ -22,27 +22,51 @@ from node.doors.grpc_services import MethodError, Query, ServiceTable
 from node.doors.node_view import NodeView
 from node.doors.tx_search import find_txs
 from node.engine.errors import TxRefused
+from node.runtime.addresses import encode_account
+from node.runtime.coins import BASE_DENOM, build_coin
+from node.runtime.errors import TxDecodeFailed
 from node.runtime.simulation import (
     build_simulate_response,
     describe_failure,
     encode_tx,
     get_simulated_tx,
 )
-from node.runtime.substrate.extrinsic import is_extrinsic
+from node.runtime.substrate.calls import CallTable
+from node.runtime.substrate.extrinsic import decode_extrinsic, is_extrinsic
 
 TX_TYPE_URL = "/cosmos.tx.v1beta1.Tx"
 DEFAULT_LIMIT, MAX_LIMIT = 30, 100
 _INVALID = grpc.StatusCode.INVALID_ARGUMENT
 
 
-def decode_tx(data: bytes) -> Any:
-    """Decode a `Tx`; None if the bytes are something else (pseudo transaction, extrinsic)."""
+def decode_tx(data: bytes, table: CallTable) -> Any:
+    """Decode a `Tx`; None if the bytes are something else, such as a pseudo transaction.
+
+    An extrinsic is shown as the messages it runs, with its signer, nonce and most it can pay.
+    """
     if is_extrinsic(data):
-        return None
+        return show_extrinsic(data, table)
     try:
         return tx_pb2.Tx.FromString(data)
     except DecodeError:
         return None
+
+
+def show_extrinsic(data: bytes, table: CallTable) -> Any:
+    """Show an extrinsic as a `Tx`; None if it does not decode."""
+    try:
+        extrinsic = decode_extrinsic(data, table)
+    except TxDecodeFailed:
+        return None
+    tx = tx_pb2.Tx(signatures=[extrinsic.signature])
+    for type_url, message in extrinsic.messages:
+        value = message.SerializeToString(deterministic=True)
+        tx.body.messages.add(type_url=type_url, value=value)
+    tx.auth_info.signer_infos.add(sequence=extrinsic.nonce)
+    fee = tx.auth_info.fee
+    fee.gas_limit, fee.payer = extrinsic.gas_limit, encode_account(extrinsic.signer)
+    fee.amount.append(build_coin(BASE_DENOM, extrinsic.fee_udsc + extrinsic.tip))
+    return tx
 
 
 def build_tx_response(view: NodeView, height: int, index: int) -> tuple[Any, Any] | None:
@@ -51,7 +75,7 @@ def build_tx_response(view: NodeView, height: int, index: int) -> tuple[Any, Any
     if block is None or results is None or index >= len(block.data.txs):
         return None
     data, result = block.data.txs[index], results.tx_results[index]
-    tx = decode_tx(data)
+    tx = decode_tx(data, view.chain.call_table)
     if tx is None:
         return None
     response = abci_pb2.TxResponse(
@@ -64,7 +88,10 @@ def build_tx_response(view: NodeView, height: int, index: int) -> tuple[Any, Any
         info=result.info,
         gas_wanted=result.gas_wanted,
         gas_used=result.gas_used,
-        tx=AnyMessage(type_url=TX_TYPE_URL, value=data),
+        tx=AnyMessage(
+            type_url=TX_TYPE_URL,
+            value=tx.SerializeToString(deterministic=True) if is_extrinsic(data) else data,
+        ),
         timestamp=cj.format_second(block.header.time),
         events=result.events,
     )
@@ -76,6 +103,9 @@ class TxService:
 
     def __init__(self, view: NodeView) -> None:
         self.view = view
+
+    def _decode(self, data: bytes) -> Any:
+        return decode_tx(data, self.view.chain.call_table)
 
     def build_table(self) -> ServiceTable:
         """Build the table of methods."""
@@ -164,7 +194,7 @@ class TxService:
             parsed = parse_query(text)
         except QuerySyntaxError as error:
             raise MethodError(_INVALID, f"failed to parse query: {error}") from None
-        places = await find_txs(self.view, parsed, lambda data: decode_tx(data) is not None)
+        places = await find_txs(self.view, parsed, lambda data: self._decode(data) is not None)
         if request.order_by == service_pb2.ORDER_BY_DESC:
             places.reverse()
         limit = min(request.limit or request.pagination.limit or DEFAULT_LIMIT, MAX_LIMIT)
@@ -190,7 +220,7 @@ class TxService:
                 f"requested height {request.height} but the blocks {earliest} to {latest} are kept",
             )
         block = self.view.load_block(request.height)
-        decoded = [tx for data in block.data.txs if (tx := decode_tx(data)) is not None]
+        decoded = [tx for data in block.data.txs if (tx := self._decode(data)) is not None]
         limit = request.pagination.limit or MAX_LIMIT
         offset = request.pagination.offset
         response = service_pb2.GetBlockWithTxsResponse(
@@ -207,7 +237,7 @@ class TxService:
         Raises:
             MethodError: INVALID_ARGUMENT if they are not one.
         """
-        tx = decode_tx(request.tx_bytes) if request.tx_bytes else None
+        tx = self._decode(request.tx_bytes) if request.tx_bytes else None
         if tx is None:
             raise MethodError(_INVALID, "invalid empty tx bytes" if not request.tx_bytes
                               else "tx parse error")  # fmt: skip

@@ -4,17 +4,19 @@ import json
 import os
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from cosmos.bank.v1beta1 import tx_pb2
-from substrateinterface import Keypair
+from substrateinterface import Keypair, SubstrateInterface
 
 from chain_client.client import ChainClient
 from chain_client.errors import NodeUnreachable, NotFound, QueryFailed, TxRefused
 from chain_client.keys import Key
 from chain_client.sync_client import SyncChainClient
 from node.runtime.coins import build_coin
+from node.runtime.substrate.extrinsic import wrap_extrinsic
 from tests.support.devnet_node import ROOT, DevnetNode, get_secret
 
 OWNER = Key("owner", get_secret("owner"))
@@ -41,6 +43,22 @@ async def test_same_answers(devnet_node: DevnetNode) -> None:
             await other.get_tx("00" * 32)
         with pytest.raises((QueryFailed, TxRefused), match="insufficient funds"):
             await other.submit(OWNER, [build_transfer(10**18)])
+
+
+def test_an_extrinsic_is_a_transaction(
+    devnet_node: DevnetNode, chain: SubstrateInterface, alice: Keypair
+) -> None:
+    args = {"dest": alice.ss58_address, "value": 3}
+    call = chain.compose_call("Balances", "transfer_keep_alive", args)
+    signed = chain.create_signed_extrinsic(call, alice, tip=2)
+    receipt = chain.submit_extrinsic(signed, wait_for_inclusion=True)
+    tx_hash = sha256(wrap_extrinsic(bytes(signed.data.data))).hexdigest()
+    for endpoint in get_endpoints(devnet_node):
+        with SyncChainClient.connect(endpoint) as client:
+            found = client.get_tx(tx_hash)
+        assert found.messages == ("/cosmos.bank.v1beta1.MsgSend",)
+        assert found.fee_udsc == receipt.total_fee_amount
+        assert (found.code, found.height) == (0, chain.get_block_number(receipt.block_hash))
 
 
 def test_same_answers__blocking(devnet_node: DevnetNode) -> None:
