@@ -9,8 +9,9 @@ threads: milliseconds a step (the fastest of the rounds, and the median) and the
 ordinary, from paired rounds, so that load on the machine falls on both. Ordinary is eager torch:
 SDPA, library norms, AdamW; with --compiled also its loss and gradient through `torch.compile`,
 whose compiler wants a minute or more before the first row. `replay` is an auditor's time for an
-interval over the miner's, from paired rounds. The last line has `root_ms`, the time of the root of
-parameters and moments.
+interval over the miner's, from paired rounds. `cpu` has the same ratios of processor time, which
+other work on the machine disturbs less; with several threads it counts those that wait. The last
+line has `root_ms`, the time of the root of parameters and moments.
 """
 
 import argparse
@@ -98,9 +99,9 @@ def measure(
     if with_compiled:
         compiled = CompiledGpt(model, state, device=device)
         runs = (*runs, run_compiled)
-    first, times = _interleave(runs, num_rounds, num_steps)
+    first, times, cpu = _interleave(runs, num_rounds, num_steps)
     exact_ms, ordinary_ms, replay_ms = times[:3]
-    row = {
+    row: dict[str, Any] = {
         "num_params": count_params(model),
         "tokens_a_step": batch_size * model.context_length,
         "num_threads": torch.get_num_threads(),
@@ -111,12 +112,14 @@ def measure(
         "ordinary_ms": _summarise(ordinary_ms),
         "ratio": _compare(exact_ms, ordinary_ms),
         "replay": _compare(replay_ms, exact_ms),
+        "cpu": {"ratio": _compare(cpu[0], cpu[1]), "replay": _compare(cpu[2], cpu[0])},
         # After the steps of the first run, from the same first weights.
         "loss": {"exact": round(first[0], 5), "ordinary": round(first[1], 5)},
     }
     if with_compiled:
         row["compiled_ms"] = _summarise(times[3])
         row["ratio_compiled"] = _compare(exact_ms, times[3])
+        row["cpu"]["ratio_compiled"] = _compare(cpu[0], cpu[3])
     return row
 
 
@@ -134,16 +137,18 @@ def _compare(times: list[float], others: list[float]) -> dict[str, float]:
 
 def _interleave(
     runs: tuple[Callable[[], float], ...], num_rounds: int, num_steps: int
-) -> tuple[list[float], list[list[float]]]:
-    """Return the results of the first, unmeasured runs, and milliseconds a step of each run."""
+) -> tuple[list[float], list[list[float]], list[list[float]]]:
+    """Return the first, unmeasured results; milliseconds a step of each run; those of processors."""
     first = [run() for run in runs]
     times: list[list[float]] = [[] for _ in runs]
+    cpu: list[list[float]] = [[] for _ in runs]
     for _ in range(num_rounds):
-        for run, target in zip(runs, times, strict=True):
-            start = time.perf_counter()
+        for run, target, cpu_target in zip(runs, times, cpu, strict=True):
+            start, cpu_start = time.perf_counter(), time.process_time()
             run()
             target.append((time.perf_counter() - start) / num_steps * 1e3)
-    return first, times
+            cpu_target.append((time.process_time() - cpu_start) / num_steps * 1e3)
+    return first, times, cpu
 
 
 def measure_root(model: ModelConfig, num_rounds: int = 3) -> float:

@@ -33,7 +33,7 @@ def launch(
     Args:
         kernel: a jitted function.
         grid: one to three numbers of programs; nothing is started if one is 0.
-        args: tensors and numbers.
+        args: tensors and numbers; the first is a tensor, on the device that computes.
         num_warps, num_stages: of the device's program.
         constants: compile-time arguments.
     """
@@ -43,7 +43,8 @@ def launch(
         record(kernel, args, constants, num_warps, num_stages)
     if _is_dry:
         return
-    with np.errstate(all="ignore"):
+    # The current device belongs to a thread, and work moves between threads.
+    with np.errstate(all="ignore"), torch.cuda.device_of(args[0]):
         kernel[tuple(grid)](
             *args,
             **constants,
