@@ -138,7 +138,7 @@ def _compare(times: list[float], others: list[float]) -> dict[str, float]:
 def _interleave(
     runs: tuple[Callable[[], float], ...], num_rounds: int, num_steps: int
 ) -> tuple[list[float], list[list[float]], list[list[float]]]:
-    """Return the first, unmeasured results; milliseconds a step of each run; those of processors."""
+    """Return results of the first, unmeasured runs; milliseconds a step; those of processors."""
     first = [run() for run in runs]
     times: list[list[float]] = [[] for _ in runs]
     cpu: list[list[float]] = [[] for _ in runs]

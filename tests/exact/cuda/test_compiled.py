@@ -30,7 +30,6 @@ def compile_kernels(*words: str) -> list[dict]:
     return json.loads(done.stdout)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "num_kernels"),
     [
