@@ -11,7 +11,7 @@ from exact.native.paths import CHOSEN, NOT_THERE
 from tests.exact.native import arm
 from tests.exact.native.zig import find_zig
 
-pytestmark = [pytest.mark.soak, pytest.mark.slow]
+pytestmark = pytest.mark.soak
 
 ARM_PATHS = ("arm-i8mm", "arm-sdot", "neon", "portable")
 # Emulated processor -> the path it must choose.

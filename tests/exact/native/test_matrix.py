@@ -25,7 +25,6 @@ from tests.exact.traces import LONG_CASES, ROOT, find_wrong_traces
 
 pytestmark = [
     pytest.mark.soak,
-    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::RuntimeWarning"),
 ]
 NUM_PRODUCTS = 500

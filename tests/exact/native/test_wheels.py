@@ -16,7 +16,7 @@ from tests.exact.native import arm
 from tests.exact.native.conftest import PATHS
 from tests.exact.traces import ROOT
 
-pytestmark = [pytest.mark.soak, pytest.mark.slow]
+pytestmark = pytest.mark.soak
 MACHINES = ("x86_64", "aarch64")
 # Processors that QEMU can be, and the path that they must choose.
 X86_PROCESSORS = {"Nehalem": "portable", "Haswell": "avx2"}
