@@ -150,7 +150,8 @@ class TxService:
             service_pb2.BROADCAST_MODE_SYNC,
             service_pb2.BROADCAST_MODE_ASYNC,
         ):
-            name = service_pb2.BroadcastMode.Name(request.mode) if request.mode < 4 else "?"
+            known = service_pb2.BroadcastMode.DESCRIPTOR.values_by_number.get(request.mode)
+            name = known.name if known else request.mode
             raise MethodError(_INVALID, f"unsupported return type {name}; supported: sync, async")
         try:
             checked = await self.view.engine.broadcast_tx(request.tx_bytes)

@@ -145,7 +145,7 @@ def test_get_tx_refusals(caller: Caller) -> None:
 def test_broadcast_refusals(caller: Caller) -> None:
     path = "/cosmos.tx.v1beta1.Service/BroadcastTx"
     assert caller.refused(path, b"")[0] is grpc.StatusCode.INVALID_ARGUMENT
-    for mode in (0, 1, 77):
+    for mode in (0, 1, 77, -5):
         request = service_pb2.BroadcastTxRequest(tx_bytes=b"x", mode=mode)
         code, text = caller.refused(path, request.SerializeToString())
         assert code is grpc.StatusCode.INVALID_ARGUMENT

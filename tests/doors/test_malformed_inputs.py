@@ -43,9 +43,11 @@ def open_node(tmp_path: Path) -> Iterator[DevnetNode]:
     """A node whose REST door takes any number of requests."""
     node = DevnetNode(tmp_path / "home")
     (node.home / "config" / "node.toml").write_text("[rest]\nrequests_per_second = 0\n")
-    node.start()
-    yield node
-    node.stop()
+    try:
+        node.start()
+        yield node
+    finally:
+        node.stop()
 
 
 class Storm:
