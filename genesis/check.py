@@ -14,7 +14,7 @@ from node.chain import Chain, build_chain
 from node.engine.errors import GenesisInvalid
 from node.engine.genesis_doc import GenesisDoc
 from node.runtime.context import BlockInfo, Context
-from node.runtime.errors import InvariantBroken
+from node.runtime.runtime import explain_genesis
 from node.runtime.state import EmptyReader, Overlay
 from node.runtime.storage import GenesisDataError
 
@@ -40,9 +40,16 @@ def check_document(document: dict[str, Any]) -> Context:
     ctx = Context(Overlay(EmptyReader()), block)
     try:
         chain.runtime.import_genesis(ctx, state["pallets"])
-        chain.runtime.check_invariants(ctx)
-    except (GenesisDataError, InvariantBroken) as error:
+        with explain_genesis():
+            chain.runtime.check_invariants(ctx)
+            powers = chain.staking.compute_powers(ctx)
+    except GenesisDataError as error:
         raise GenesisError(str(error)) from error
+    if parsed.validators.powers and dict(parsed.validators.powers) != powers:
+        raise GenesisError(
+            "the validators are not the operators whose nodes are registered, with their power: "
+            "`descent genesis collect` writes them"
+        )
     if state.get("devnet") is not True:
         ensure_no_devnet_keys(chain, ctx)
     return ctx

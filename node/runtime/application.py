@@ -22,12 +22,12 @@ from tendermint.types import validator_pb2
 
 from node.runtime.ante import AccountsAccess, AnteHandler, FeeGrants, FeeTransfer, Mode
 from node.runtime.context import NANOS_PER_SECOND, BlockInfo, CommitVote, Context, Misbehaviour
-from node.runtime.errors import ChainError, InvariantBroken, QueryError, QueryInvalid
+from node.runtime.errors import ChainError, QueryError, QueryInvalid
 from node.runtime.events import encode_event, join_events
 from node.runtime.executor import TxExecutor, TxOutcome
 from node.runtime.options import NodeOptions
 from node.runtime.proposals import ProposalInvalid, ProposalRules, run_inherent, split_inherents
-from node.runtime.runtime import Runtime
+from node.runtime.runtime import Runtime, explain_genesis
 from node.runtime.simulation import (
     SIMULATE_PATH,
     build_simulate_response,
@@ -176,12 +176,10 @@ class Application:
         self.runtime.import_genesis(ctx, parse_app_state(request.app_state_bytes))
         if request.HasField("consensus_params"):
             self._consensus.set_params(ctx, request.consensus_params)
-        self._consensus.record_block(ctx)
-        self.runtime.update_consensus_set(ctx)
-        try:
+        with explain_genesis():
+            self._consensus.record_block(ctx)
+            self.runtime.update_consensus_set(ctx)
             self.runtime.check_invariants(ctx)
-        except InvariantBroken as error:  # here it is no bug of ours: the file says so
-            raise GenesisDataError(f"the genesis state contradicts itself: {error}") from error
         app_hash = self.store.stage(height + 1, self._name_every_store(state))
         self._genesis = state
         self._reset_check_state()

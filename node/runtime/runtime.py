@@ -6,11 +6,13 @@ pallet. Pallets run in the order given; genesis import follows the same order.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from google.protobuf.message import DecodeError
+from google.protobuf.message import Error as ProtoError
 from google.protobuf.message_factory import GetMessageClass
 
 from node.runtime.addresses import (
@@ -24,6 +26,7 @@ from node.runtime.context import BlockInfo, Context
 from node.runtime.errors import (
     ChainError,
     InvalidAddress,
+    InvariantBroken,
     QueryInvalid,
     QueryUnimplemented,
     UnknownRequest,
@@ -31,12 +34,17 @@ from node.runtime.errors import (
 from node.runtime.events import Event
 from node.runtime.pallet import CallSpec, Pallet, QuerySpec
 from node.runtime.state import KeyValueReader, Overlay
-from node.runtime.storage import GenesisDataError
+from node.runtime.storage import GenesisDataError, SchemaError
 
 FIRST_INDEX = 10
 """Pallets below are what Substrate clients expect of any chain."""
 FIRST_FREE_INDEX = 128
 """Given, from here on, to pallets that declare none."""
+GENESIS_FAULTS = (
+    *(SchemaError, ProtoError, ValueError, TypeError, KeyError, IndexError, AttributeError),
+    *(ArithmeticError, ChainError),
+)
+"""What malformed genesis data leads to, wherever it is first used."""
 
 
 @dataclass(frozen=True)
@@ -241,7 +249,11 @@ class Runtime:
         if unknown:
             raise GenesisDataError(f"unknown pallet {', '.join(unknown)}")
         for name, pallet in self.pallets.items():
-            pallet.import_genesis(ctx, sections.get(name, {}))
+            section = sections.get(name, {})
+            if not isinstance(section, dict):
+                raise GenesisDataError(f"{name}: the section is not an object")
+            with explain_genesis(name):
+                pallet.import_genesis(ctx, section)
 
     def export_genesis(self, ctx: Context) -> dict[str, Any]:
         """Export every pallet's state."""
@@ -255,6 +267,23 @@ class Runtime:
         for pallet in self.pallets.values():
             for check in pallet.list_invariants():
                 check(ctx)
+
+
+@contextmanager
+def explain_genesis(pallet: str = "") -> Iterator[None]:
+    """Refuse a genesis whose data leads to an error: here it is no bug of ours, the file says so.
+
+    Raises: GenesisDataError.
+    """
+    where = f"{pallet}: " if pallet else ""
+    try:
+        yield
+    except GenesisDataError:
+        raise
+    except InvariantBroken as error:
+        raise GenesisDataError(f"{where}the genesis state contradicts itself: {error}") from error
+    except GENESIS_FAULTS as error:
+        raise GenesisDataError(f"{where}the genesis state cannot be read: {error!r}") from error
 
 
 def parse_signer(text: str) -> bytes:

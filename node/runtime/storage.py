@@ -189,11 +189,11 @@ class Map(Element[K, V]):
 
     def import_json(self, ctx: Context, data: Any) -> None:
         seen: set[bytes] = set()
-        for entry in data:
+        for entry in ensure_entries(self.location, data):
             try:
                 key = self.key_codec.from_json(entry["key"])
                 value = self.value_codec.from_json(entry["value"])
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise GenesisDataError(f"{self.location}: {error} in {entry!r}") from error
             raw_key = self.encode_key(key)
             if raw_key in seen:
@@ -237,10 +237,10 @@ class KeySet(Element[K, None]):
         return [self.key_codec.to_json(key) for key in self.iterate(ctx)]
 
     def import_json(self, ctx: Context, data: Any) -> None:
-        for entry in data:
+        for entry in ensure_entries(self.location, data):
             try:
                 key = self.key_codec.from_json(entry)
-            except (ValueError, TypeError) as error:
+            except (ValueError, TypeError, AttributeError) as error:
                 raise GenesisDataError(f"{self.location}: {error} in {entry!r}") from error
             if self.has(ctx, key):
                 raise GenesisDataError(f"{self.location}: duplicate entry {entry!r}")
@@ -429,6 +429,16 @@ class Schema:
         for name, element in self.elements.items():
             if name in data:
                 element.import_json(ctx, data[name])
+
+
+def ensure_entries(location: str, data: Any) -> list[Any]:
+    """Refuse what a genesis file must have as a list and has not.
+
+    Raises: GenesisDataError.
+    """
+    if not isinstance(data, list):
+        raise GenesisDataError(f"{location}: not a list")
+    return data
 
 
 __all__ = [
