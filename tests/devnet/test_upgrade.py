@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,8 @@ from tests.support.devnet_node import DevnetNode, get_secret
 from tests.support.upgraded_node import NAME, WINDOW_BLOCKS
 
 VOTERS = [Key(f"validator-{index}", get_secret(f"validator-{index}")) for index in range(8)]
-BLOCKS_UNTIL = 40
-FAST_VOTES = ParamsCodec(GovParams).to_json(GovParams(max_deposit_seconds=60, voting_seconds=5))
+BLOCKS_UNTIL = 60
+FAST_VOTES = ParamsCodec(GovParams).to_json(GovParams(max_deposit_seconds=60, voting_seconds=7))
 
 
 def decide_upgrade(client: SyncChainClient, height: int) -> None:
@@ -39,8 +40,12 @@ def decide_upgrade(client: SyncChainClient, height: int) -> None:
     submit.initial_deposit.add(denom="udsc", amount=str(10 * 10**6))
     client.submit(VOTERS[0], [submit])
     yes = gov_pb2.VOTE_OPTION_YES
-    for key in VOTERS:
+
+    def vote(key: Key) -> None:
         client.submit(key, [tx_pb2.MsgVote(proposal_id=1, voter=key.address, option=yes)])
+
+    with ThreadPoolExecutor(len(VOTERS)) as pool:
+        list(pool.map(vote, VOTERS))
     deadline = time.monotonic() + 30
     while get_status(client) != gov_pb2.PROPOSAL_STATUS_PASSED:
         assert time.monotonic() < deadline
@@ -107,7 +112,7 @@ def test_four_nodes_are_upgraded(tmp_path: Path) -> None:
     with CometNetwork(tmp_path, 4, params={"gov": FAST_VOTES}) as network:
         network.start_all()
         with SyncChainClient.connect(f"127.0.0.1:{network.get_port(GRPC_PORT)}") as client:
-            height = client.height() + BLOCKS_UNTIL + 20
+            height = client.height() + BLOCKS_UNTIL
             decide_upgrade(client, height)
         assert network.get_height() < height - 3
         network.stop(AWAY)
