@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -189,7 +190,8 @@ class TrainingNetwork:
 
     def call(self, index: int, method: str, **params: Any) -> Any:
         """Call a node's CometBFT RPC."""
-        return CometRpc("127.0.0.1", self.plan.get_port("rpc", index)).call(method, **params)
+        with closing(CometRpc("127.0.0.1", self.plan.get_port("rpc", index))) as rpc:
+            return rpc.call(method, **params)
 
     def get_height(self, index: int) -> int:
         """Get a node's newest height, 0 while it does not answer."""
