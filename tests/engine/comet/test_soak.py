@@ -1,6 +1,6 @@
 """Long: one node, and four, killed again and again at random moments.
 
-`DESCENT_SOAK_KILLS` says how often, 100 by default. Perturbations with training going on are in
+`DESCENT_SOAK_KILLS` says how often, 100 by default; `DESCENT_SOAK_SEED` gives other moments. Perturbations with training going on are in
 `tests/devnet/test_four_nodes.py`.
 """
 
@@ -25,11 +25,12 @@ from tests.support.comet_network import CometNetwork, needs_cometbft
 pytestmark = [needs_cometbft, pytest.mark.soak]
 
 RECOVERY_S = 20.0  # as CometBFT's own perturbation tests demand
+SEED = int(os.environ.get("DESCENT_SOAK_SEED", "1"))
 
 
 def test_killed_at_random_moments(tmp_path: Path) -> None:
     """Nothing committed is lost, and all blocks replay to the same app hashes."""
-    source, num_kills = random.Random(1), int(os.environ.get("DESCENT_SOAK_KILLS", "100"))
+    source, num_kills = random.Random(SEED), int(os.environ.get("DESCENT_SOAK_KILLS", "100"))
     hashes: dict[int, str] = {}
     with CometNetwork(tmp_path / "nodes") as network:
         network.start_all()
@@ -48,12 +49,12 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
         assert network.stop() == 0
         replayed = replay(network.homes[0], tmp_path / "again")
         assert {height: replayed[height] for height in hashes} == hashes
+    print(f"seed {SEED}: {num_kills} kills of one node, {len(replayed)} heights replayed alike")
 
 
 def test_four_nodes_killed_at_random_moments(tmp_path: Path) -> None:
     """Whole nodes and engines alone, one or two at once: no fork, nothing committed is lost."""
-    seed = int(os.environ.get("DESCENT_SOAK_SEED", "5"))
-    source, num_kills = random.Random(seed), int(os.environ.get("DESCENT_SOAK_KILLS", "100"))
+    source, num_kills = random.Random(SEED), int(os.environ.get("DESCENT_SOAK_KILLS", "100"))
     key = Key("faucet", get_account("faucet").secret)
     committed: list[TxResult] = []
     longest, done = 0.0, 0
@@ -91,6 +92,6 @@ def test_four_nodes_killed_at_random_moments(tmp_path: Path) -> None:
                     found = client.get_tx(result.tx_hash)
                     assert (found.height, found.code) == (result.height, 0)
     print(
-        f"seed {seed}: {done} kills, {top} heights agree on 4 nodes, {len(committed)} transfers "
+        f"seed {SEED}: {done} kills, {top} heights agree on 4 nodes, {len(committed)} transfers "
         f"kept by all, every node back {longest:.1f} s after the start at the latest"
     )
