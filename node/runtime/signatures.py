@@ -68,11 +68,12 @@ class SignatureCache:
     ) -> None:
         self._verify = verify
         self._capacity = capacity
-        self._seen: dict[tuple[bytes, bytes, bytes], None] = {}
+        self._seen: dict[bytes, None] = {}
 
     def verify(self, public_key: bytes, signature: bytes, message: bytes) -> bool:
         """Verify one signature, or remember that it was."""
-        entry = (public_key, signature, hashlib.sha256(message).digest())
+        lengths = len(public_key).to_bytes(8, "big") + len(signature).to_bytes(8, "big")
+        entry = hashlib.sha256(lengths + public_key + signature + message).digest()
         if entry in self._seen:
             return True
         if not self._verify(public_key, signature, message):

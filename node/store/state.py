@@ -94,13 +94,17 @@ class ValueCache:
 
     def put_all(self, changes: Changes) -> None:
         """Take over what a version changed."""
-        if sum(len(values) for values in changes.values()) > CACHED_VALUES_MAX // 2:
+        self._count += sum(len(values) for values in changes.values())
+        if self._count > CACHED_VALUES_MAX:
             self._stores.clear()
             self._count = 0
             return
         for store, values in changes.items():
+            known = self.find(store)
+            known.update(values)
             for key, value in values.items():
-                self.put(store, key, value)
+                if value is not None and len(value) > CACHED_VALUE_SIZE_MAX:
+                    del known[key]
 
 
 class StateStore:

@@ -98,7 +98,14 @@ def test_invalid_sequence(driver: ChainDriver) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"chain_id": "other-1"}, {"account_number": 99}, {"signature": b"\x01" * 64}]
+    "options",
+    [
+        {"chain_id": "other-1"},
+        {"account_number": 99},
+        {"signature": b"\x01" * 64},
+        {"signature": b"\x01" * 63},
+        {"signature": b"\x01" * 300},
+    ],
 )
 def test_invalid_signature(driver: ChainDriver, options: dict[str, Any]) -> None:
     before = driver.get_balance(ALICE)
