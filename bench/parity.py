@@ -97,8 +97,9 @@ STUDIES = {
     ),
     "small": Study(
         ModelConfig(context_length=128, d_model=128, num_layers=4, num_heads=4, tied_head=False),
-        2_000_000,
-        num_steps=600,
+        3_000_000,
+        num_steps=1000,
+        num_heldout=1024,
     ),
     "medium": Study(
         ModelConfig(context_length=128, d_model=256, num_layers=4, num_heads=8, tied_head=False),
