@@ -16,7 +16,12 @@ MAX_MESSAGE_BYTES = 64 * 2**20
 CODESPACE_KEY = "descent-codespace"  # trailing metadata of the Cosmos door
 CODE_KEY = "descent-code"
 
-_UNREACHABLE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+# A door that stops while a call waits cancels it; a caller that gives up raises something else.
+_UNREACHABLE = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.CANCELLED,
+)
 _CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),

@@ -6,6 +6,8 @@ import asyncio
 import random
 from typing import Any
 
+import grpc
+import grpc.aio
 import pytest
 
 from chain_client.client import ChainClient
@@ -20,6 +22,7 @@ from chain_client.failover import (
 )
 from chain_client.mock import MockClock, MockSyncClock, MockSyncTransport, MockTransport
 from chain_client.sync_client import SyncChainClient
+from chain_client.transport import GrpcTransport
 from proto.descent.node.v1 import node_pb2
 from tests.chain_client.fake_chain import ALICE, FakeChain, transfer
 
@@ -219,3 +222,29 @@ def test_submit__blocking() -> None:
     with SyncChainClient(transport, clock=clock) as client:
         assert client.submit(ALICE, [transfer(ALICE)]).code == 0
     assert transport.num_changes == 1
+
+
+async def test_a_door_that_stops_while_a_call_waits() -> None:
+    """Its server cancels the call: the node is lost, the next one is asked."""
+    server = grpc.aio.server()
+
+    async def cancel(request: Any, context: Any) -> Any:
+        await context.abort(grpc.StatusCode.CANCELLED)
+
+    handler = grpc.unary_unary_rpc_method_handler(
+        cancel,
+        request_deserializer=node_pb2.WatchRequest.FromString,
+        response_serializer=node_pb2.WatchResponse.SerializeToString,
+    )
+    service, method = WATCH[1:].split("/")
+    server.add_generic_rpc_handlers(
+        [grpc.method_handlers_generic_handler(service, {method: handler})]
+    )
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    transport = GrpcTransport(f"127.0.0.1:{port}")
+    call = Call(WATCH, node_pb2.WatchRequest(), node_pb2.WatchResponse)
+    with pytest.raises(NodeUnreachable):
+        await transport.unary(call)
+    await transport.close()
+    await server.stop(0)
