@@ -83,7 +83,7 @@ GasOption = Annotated[
 ]
 FeeOption = Annotated[
     str | None,
-    typer.Option("--fee", "--fees", help="Fee, e.g. 5000udsc. Default: the node's price."),
+    typer.Option("--fee", help="Fee, e.g. 5000udsc. Default: the node's price."),
 ]
 GenerateOption = Annotated[
     bool,

@@ -45,6 +45,8 @@ def test_spelling() -> None:
     for words, item in iterate_commands():
         for word in words:
             assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", word), words
+        options = [o for param in item.params for o in (*param.opts, *param.secondary_opts)]
+        assert len(options) == len(set(options)), f"{words}: a flag twice"
         for param in item.params:
             for option in (*param.opts, *param.secondary_opts):
                 if option.startswith("-"):

@@ -47,7 +47,7 @@ def test_offline(typed: Typed, tmp_path: Path) -> None:
     nowhere = ("--node", "127.0.0.1:1")
     words = ("tx", "send", "validator-3", "miner-0", "1DSC", "--generate-only", "--offline")
     assert "--gas N" in typed(*words, *nowhere, code=2)["message"]
-    unsigned = typed(*words, "--gas", "200000", "--fees", "5000udsc", *nowhere)
+    unsigned = typed(*words, "--gas", "200000", "--fee", "5000udsc", *nowhere)
     made = save(tmp_path / "unsigned.json", unsigned)
     numbers = ("--account-number", str(account["account_number"]))
     sequence = ("--sequence", str(account["sequence"]))
