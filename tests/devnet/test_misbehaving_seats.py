@@ -114,7 +114,8 @@ def cases(devnet: Devnet) -> Iterator[dict[str, Case]]:
 
 def find_whole_round(devnet: Devnet, seats: list[HostileSeat]) -> int:
     """Commit for every seat, round after round, until one round has all of them in time, all honest
-    work accepted and a judgement of every validator: a slow machine may miss a deadline.
+    work found good and a judgement of every validator: a slow machine may miss a deadline, and now
+    and then an honest payload does not lower the loss.
     """
     spec = devnet.client.get_spec(RUN_ID)
     uids = {seat.uid for seat in seats}
@@ -132,12 +133,12 @@ def find_whole_round(devnet: Devnet, seats: list[HostileSeat]) -> int:
         messages = [seat.make_commitment(spec, current.index) for seat in seats]
         with ThreadPoolExecutor(len(seats)) as pool:
             list(pool.map(submit, seats, messages))
-        devnet.wait_judged(current.index)
+        epoch = devnet.wait_judged(current.index)
+        good = {e.uid for e in epoch.entries if e.reason == weights_pb2.REASON_CODE_OK}
         found = devnet.client.get_commitments(RUN_ID, current.index)
-        accepted = set(devnet.client.get_round(RUN_ID, current.index).accepted)
         judgements = devnet.client.get_judgements(RUN_ID, current.index).judgements
         is_in_time = uids <= {commitment.uid for commitment in found if not commitment.late}
-        if is_in_time and honest <= accepted and len(judgements) == len(VALIDATORS):
+        if is_in_time and honest <= good and len(judgements) == len(VALIDATORS):
             return current.index
     raise AssertionError(f"no round of {MAX_ROUNDS} had all commitments and judgements in time")
 
@@ -158,8 +159,7 @@ def test_reasons(devnet: Devnet, cases: dict[str, Case]) -> None:
             assert words in verdict.detail, f"{name}: {verdict.detail}"
             assert weights.get(seat.uid, 0) == 0
     entries = {entry.uid: entry for entry in epoch.entries}
-    for name in HONEST:
-        assert entries[devnet.get_member(name).uid].reason == weights_pb2.REASON_CODE_OK
+    assert all(entries[devnet.get_member(name).uid].emission_udsc > 0 for name in HONEST)
     assert all(entries[seat.uid].emission_udsc == 0 for seat in seats)
     for name in VALIDATORS:
         assert devnet.get_process(name).memory_info().rss < before[name] + MAX_GROWTH_BYTES
