@@ -25,6 +25,7 @@ pytestmark = needs_cometbft
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CometNetwork]:
     with CometNetwork(tmp_path_factory.mktemp("comet")) as network:
         network.start_all()
+        network.wait_until_ready()
         network.wait_for_height(6)
         yield network
 

@@ -25,6 +25,7 @@ NEWER = "consensus_params.authority: only one has it"
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CometNetwork]:
     with CometNetwork(tmp_path_factory.mktemp("comet")) as network:
         network.start_all()
+        network.wait_until_ready()
         yield network
 
 

@@ -25,6 +25,7 @@ from node.engine.comet.build import find_binary
 from node.engine.comet.config import P2P_PORT
 from node.engine.keys import load_node_id
 from node.operation import MONITOR_PORT
+from tests.support.monitors import ask_monitor
 
 ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT_S = 60.0
@@ -114,6 +115,11 @@ class CometNetwork:
         for index in range(len(self.homes)):
             self.start(index, more=more)
         self.wait_for_height(1, timeout_s=START_TIMEOUT_S)
+
+    def wait_until_ready(self, index: int = 0) -> None:
+        """Wait until a node has caught up and all its doors answer."""
+        port = self.get_port(MONITOR_PORT, index)
+        self.wait_until(lambda: ask_monitor(port, "/readyz")[0] == 200, START_TIMEOUT_S)
 
     def list_family(self, index: int) -> list[psutil.Process]:
         """List a node's process and its children: CometBFT and the door."""

@@ -85,10 +85,8 @@ class CometNode(DevnetNode):
 def devnet_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevnetNode]:
     with CometNetwork(tmp_path_factory.mktemp("comet")) as network:
         network.start_all()
-        node = CometNode(network)
-        for port in (node.grpc_port, node.substrate_port):
-            node.wait_until(lambda port=port: node.is_open(port), TIMEOUT_S)
-        yield node
+        network.wait_until_ready()
+        yield CometNode(network)
 
 
 def connect(network: CometNetwork) -> SubstrateInterface:
@@ -108,6 +106,7 @@ def test_hashes_over_a_restart(tmp_path: Path) -> None:
     watched = Keypair.create_from_uri("//Restarted").ss58_address
     with CometNetwork(tmp_path) as network:
         network.start_all()
+        network.wait_until_ready()
         with connect(network) as chain:
             args = {"dest": watched, "value": 77}
             call = chain.compose_call("Balances", "transfer_keep_alive", args)

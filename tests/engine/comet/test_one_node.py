@@ -35,8 +35,7 @@ pytestmark = needs_cometbft
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CometNetwork]:
     with CometNetwork(tmp_path_factory.mktemp("comet")) as network:
         network.start_all()
-        port = network.get_port(MONITOR_PORT)
-        network.wait_until(lambda: ask_monitor(port, "/readyz")[0] == 200, START_TIMEOUT_S)
+        network.wait_until_ready()
         yield network
 
 
