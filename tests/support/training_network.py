@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
@@ -75,7 +76,8 @@ class TrainingNetwork:
         self.client.close()
         for entry in self.entries.values():
             for process in list_family(entry):
-                process.kill()
+                with contextlib.suppress(psutil.NoSuchProcess):  # ended since it was listed
+                    process.kill()
         for handle in self._handles:
             handle.wait(20)
         self.links.__exit__()
