@@ -18,10 +18,10 @@ never signed again with another number before that proof, which one node gives i
 Every loop ends at a deadline.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 from cosmos.auth.v1beta1.auth_pb2 import BaseAccount
 from cosmos.auth.v1beta1.query_pb2 import QueryAccountRequest, QueryAccountResponse
@@ -41,6 +41,8 @@ from chain_client.errors import (
 from chain_client.keys import Key
 from chain_client.reads import ReadOperations
 from chain_client.watch import WAIT_S, Ask, Look, look
+
+T = TypeVar("T")
 
 SUBMIT_TIMEOUT_S = 30.0
 FIRST_POLL_S = 0.1
@@ -93,26 +95,21 @@ class ClientCore(ReadOperations):
         height = height or self.at_height
         metadata = (("x-cosmos-block-height", str(height)),) if height else ()
         call = Call(method, request, response_type, metadata=metadata)
-        deadline: float = (yield Now()) + self.retry_for_s
-        delay = FIRST_POLL_S
-        while True:
-            try:
-                return (yield call)
-            except NodeUnreachable:
-                if (yield Now()) + delay > deadline:
-                    raise
-            yield Sleep(delay)
-            delay = min(delay * POLL_GROWTH, 1.0)
+        return (yield from self._retry(lambda: _ask(call)))
 
     def look(self, ask: Ask) -> Operation[Look]:
         """Ask several queries about the newest height, as `query` asks one."""
+        found = yield from self._retry(lambda: look(ask))
+        self._seen_height = max(self._seen_height, found.height)
+        return found
+
+    def _retry(self, attempt: Callable[[], Operation[T]]) -> Operation[T]:
+        """Try for `retry_for_s` while the node is unreachable, less and less often."""
         deadline: float = (yield Now()) + self.retry_for_s
         delay = FIRST_POLL_S
         while True:
             try:
-                found = yield from look(ask)
-                self._seen_height = max(self._seen_height, found.height)
-                return found
+                return (yield from attempt())
             except NodeUnreachable:
                 if (yield Now()) + delay > deadline:
                     raise
@@ -517,6 +514,11 @@ def _ask_whether_kept(reads: ReadOperations, height: int) -> Operation[bool]:
     except QueryFailed:
         return False
     return True
+
+
+def _ask(call: Call) -> Operation[Any]:
+    """Ask one question once."""
+    return (yield call)
 
 
 def list_nothing(reads: ReadOperations) -> list[Operation[Any]]:

@@ -18,6 +18,7 @@
 | `config.py`    | settings of a program: show, validate, template                      |
 | `participant_settings.py` | what the operator of a miner or validator chooses         |
 | `setting_options.py` | flags of a command made from a program's settings              |
+| `commission_options.py` | an operator's, in a genesis and on a chain                 |
 | `node_data.py`, `node_debug.py` | more of node: its folder, its state                 |
 | `participant.py` | what `miner run` and `validator run` share                         |
 """

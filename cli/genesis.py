@@ -13,6 +13,11 @@ import typer
 
 from chain_client.address import decode_address, is_address
 from chain_client.amounts import parse_amount
+from cli.commission_options import (
+    CommissionOption,
+    MaxCommissionChangeOption,
+    MaxCommissionOption,
+)
 from cli.context import HOME, KEYS, Context, command, new_group
 from cli.node_data import explain_refusals
 from cli.output import CommandFailed, UsageFailed, say
@@ -89,15 +94,9 @@ def gentx(
     moniker: Annotated[
         str, typer.Option("--moniker", help="Name shown to people. Default: NAME.")
     ] = "",
-    commission: Annotated[
-        str, typer.Option("--commission", help="Part of rewards the operator keeps.")
-    ] = "10%",
-    max_commission: Annotated[
-        str, typer.Option("--max-commission", help="Never more than this; fixed for ever.")
-    ] = "20%",
-    max_commission_change: Annotated[
-        str, typer.Option("--max-commission-change", help="Most in a day; fixed for ever.")
-    ] = "1%",
+    commission: CommissionOption = "10%",
+    max_commission: MaxCommissionOption = "20%",
+    max_commission_change: MaxCommissionChangeOption = "1%",
     p2p_address: Annotated[
         str, typer.Option("--p2p-address", help="HOST:PORT where other nodes reach this one.")
     ] = P2P_ADDRESS,

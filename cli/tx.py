@@ -8,6 +8,11 @@ import typer
 from chain_client.address import operator_address
 from chain_client.amounts import BASE_DENOM, format_dsc, parse_amount
 from chain_client.errors import InvalidInput
+from cli.commission_options import (
+    CommissionOption,
+    MaxCommissionChangeOption,
+    MaxCommissionOption,
+)
 from cli.context import TX, Context, command, new_group
 from cli.gov import app as gov_app
 from cli.grant import app as grant_app
@@ -66,15 +71,9 @@ async def create_operator(
             " Default: <home>/consensus_keys/FROM.json.",
         ),
     ] = None,
-    commission: Annotated[
-        str, typer.Option("--commission", help="Part of rewards the operator keeps, e.g. 10%.")
-    ] = "0",
-    max_commission: Annotated[
-        str, typer.Option("--max-commission", help="Never more than this; fixed for ever.")
-    ] = "20%",
-    max_commission_change: Annotated[
-        str, typer.Option("--max-commission-change", help="Most in a day; fixed for ever.")
-    ] = "1%",
+    commission: CommissionOption = "0",
+    max_commission: MaxCommissionOption = "20%",
+    max_commission_change: MaxCommissionChangeOption = "1%",
 ) -> Any:
     """Become an operator with stake of one's own."""
     from cosmos.crypto.ed25519.keys_pb2 import PubKey

@@ -3,9 +3,7 @@
 ParticipantError
 |-- CheckpointUnavailable   no peer serves the checkpoint the chain names
 |-- InitialRootMismatch     this machine makes other first weights than the spec says
-|-- DatasetUnavailable      the run's dataset is neither here nor at a peer
-|-- NotRegistered           the key has no seat in the run
-`-- StorageCorrupt          a file under the home directory does not match its name
+`-- DatasetUnavailable      the run's dataset is neither here nor at a peer
 """
 
 
@@ -23,11 +21,3 @@ class InitialRootMismatch(ParticipantError):
 
 class DatasetUnavailable(ParticipantError):
     """The run's dataset is neither here nor at a peer."""
-
-
-class NotRegistered(ParticipantError):
-    """The key has no seat in the run."""
-
-
-class StorageCorrupt(ParticipantError):
-    """A stored file does not match its address."""

@@ -308,6 +308,19 @@ def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or is_torch
 
 
+ADAMW_CONSTANTS = (
+    "beta1",
+    "one_minus_beta1",
+    "beta2",
+    "one_minus_beta2",
+    "epsilon",
+    "root_scale",
+    "rate",
+    "keep",
+)
+"""In the order in which kernels take them (`elementwise.h`, `_adamw_kernel`)."""
+
+
 def compute_adamw_constants(attributes: Attributes, step: int) -> dict[str, float]:
     """Compute AdamW's float32 constants of one step, each by float64 operations rounded once.
 

@@ -212,9 +212,8 @@ class TritonBackend(TorchBackend):
         *scalar: Tensor,
     ) -> Result:
         """See the definition; a fused scale of the gradient comes last."""
-        constants = compute_adamw_constants(attributes, int(step))
         tensors = [x.contiguous() for x in (param, gradient, m, v)]
-        return elementwise.adamw(*tensors, constants, scalar[0] if scalar else None)
+        return self._apply_adamw(attributes, *tensors, int(step), *scalar)
 
     def _apply_adamw(  # type: ignore[override]
         self,
@@ -224,8 +223,10 @@ class TritonBackend(TorchBackend):
         m: Tensor,
         v: Tensor,
         step: int,
+        *scalar: Tensor,
     ) -> Result:
-        return elementwise.adamw(param, gradient, m, v, compute_adamw_constants(attributes, step))
+        constants = compute_adamw_constants(attributes, step)
+        return elementwise.adamw(param, gradient, m, v, constants, scalar[0] if scalar else None)
 
 
 def _mark(op: Op) -> Op:

@@ -93,6 +93,43 @@ def _multiply_along_t(
 
 
 @triton.jit
+def _get_group(head, HEADS: tl.constexpr, REPEATS: tl.constexpr):
+    """Head of keys and values that this head of queries reads, both counted over the batch."""
+    return head // HEADS * (HEADS // REPEATS) + head % HEADS // REPEATS
+
+
+@triton.jit
+def _get_scores(
+    q_along_d,
+    q_scales,
+    k_along_d,
+    k_scales,
+    rows,
+    columns,
+    rows_there,
+    columns_there,
+    length,
+    DIM: tl.constexpr,
+    DIM_BLOCK: tl.constexpr,
+    DIM_BLOCK_TILE: tl.constexpr,
+    NUM_DIM_BLOCKS: tl.constexpr,
+    NUM_ROWS: tl.constexpr,
+    NUM_COLUMNS: tl.constexpr,
+    MODE: tl.constexpr,
+    A_WIDE: tl.constexpr,
+    B_WIDE: tl.constexpr,
+):
+    """Products of queries and keys of a tile, and which of them the causal mask leaves open."""
+    scores = _multiply_along_d(
+        q_along_d, q_scales, k_along_d, k_scales, rows, columns, length,
+        DIM, DIM_BLOCK, DIM_BLOCK_TILE, NUM_DIM_BLOCKS, NUM_ROWS, NUM_COLUMNS,
+        MODE, A_WIDE, B_WIDE,
+    )  # fmt: skip
+    is_open = rows_there[:, None] & columns_there[None, :] & (columns[None, :] <= rows[:, None])
+    return scores, is_open
+
+
+@triton.jit
 def _get_probabilities(scores, factor, m, divisor, is_open):
     """Probabilities of a tile from its scores and its rows' largest one and sum."""
     units = to_units(scores * factor - m[:, None])
@@ -131,7 +168,7 @@ def forward_kernel(
 ):
     """Result [heads, T, D], and each row's largest score and sum of numerators."""
     head = tl.program_id(1).to(tl.int64)
-    group = head // HEADS * (HEADS // REPEATS) + head % HEADS // REPEATS
+    group = _get_group(head, HEADS, REPEATS)
     num_blocks = tl.cdiv(length, BLOCK)
     q_along_d += head * length * DIM
     q_scales += head * NUM_DIM_BLOCKS * length
@@ -146,14 +183,12 @@ def forward_kernel(
     bad = tl.zeros((QUERIES,), tl.int32)
     for block in range(0, tl.cdiv(last, BLOCK)):
         columns = block * BLOCK + inner
-        scores = _multiply_along_d(
-            q_along_d, q_scales, k_along_d, k_scales, rows, columns, length,
+        scores, is_open = _get_scores(
+            q_along_d, q_scales, k_along_d, k_scales, rows, columns, rows < length,
+            (inner < BLOCK) & (columns < length), length,
             DIM, DIM_BLOCK, DIM_BLOCK_TILE, NUM_DIM_BLOCKS, QUERIES, TILE,
             S_MODE, S_A_WIDE, S_B_WIDE,
         )  # fmt: skip
-        is_open = ((inner < BLOCK) & (columns < length))[None, :] & (
-            columns[None, :] <= rows[:, None]
-        )
         y = tl.where(is_open, scores * factor, float("-inf"))
         bad = bad | tl.max((y != y).to(tl.int32), 1)
         largest = tl.max(tl.where(y != y, float("-inf"), y), 1)
@@ -162,14 +197,12 @@ def forward_kernel(
     units = tl.zeros((QUERIES,), tl.int64)
     for block in range(0, tl.cdiv(last, BLOCK)):
         columns = block * BLOCK + inner
-        scores = _multiply_along_d(
-            q_along_d, q_scales, k_along_d, k_scales, rows, columns, length,
+        scores, is_open = _get_scores(
+            q_along_d, q_scales, k_along_d, k_scales, rows, columns, rows < length,
+            (inner < BLOCK) & (columns < length), length,
             DIM, DIM_BLOCK, DIM_BLOCK_TILE, NUM_DIM_BLOCKS, QUERIES, TILE,
             S_MODE, S_A_WIDE, S_B_WIDE,
         )  # fmt: skip
-        is_open = ((inner < BLOCK) & (columns < length))[None, :] & (
-            columns[None, :] <= rows[:, None]
-        )
         numerators = to_units(scores * factor - m[:, None])
         is_open = is_open & (numerators == numerators)
         units += tl.sum(tl.where(is_open, numerators, 0.0).to(tl.int32), 1).to(tl.int64)
@@ -177,14 +210,12 @@ def forward_kernel(
     total = tl.zeros((QUERIES, DIM_TILE), tl.float32)
     for block in range(0, tl.cdiv(last, BLOCK)):
         columns = block * BLOCK + inner
-        scores = _multiply_along_d(
-            q_along_d, q_scales, k_along_d, k_scales, rows, columns, length,
+        scores, is_open = _get_scores(
+            q_along_d, q_scales, k_along_d, k_scales, rows, columns, rows < length,
+            (inner < BLOCK) & (columns < length), length,
             DIM, DIM_BLOCK, DIM_BLOCK_TILE, NUM_DIM_BLOCKS, QUERIES, TILE,
             S_MODE, S_A_WIDE, S_B_WIDE,
         )  # fmt: skip
-        is_open = ((inner < BLOCK) & (columns < length))[None, :] & (
-            columns[None, :] <= rows[:, None]
-        )
         p = _get_probabilities(scores, factor, m, divisor, is_open)
         bits = tl.max(get_magnitude(p), 1)
         held = hold(quantise(p, bits[:, None], P_BITS), O_MODE, O_A_WIDE)
@@ -237,7 +268,7 @@ def queries_kernel(
 ):
     """Gradient of the queries, and each row's sum of dp * p."""
     head = tl.program_id(1).to(tl.int64)
-    group = head // HEADS * (HEADS // REPEATS) + head % HEADS // REPEATS
+    group = _get_group(head, HEADS, REPEATS)
     num_blocks = tl.cdiv(length, BLOCK)
     q_along_d += head * length * DIM
     do_along_d += head * length * DIM
@@ -262,13 +293,12 @@ def queries_kernel(
     for step in tl.static_range(3):
         for block in range(0, tl.cdiv(last, BLOCK)):
             columns = block * BLOCK + inner
-            scores = _multiply_along_d(
-                q_along_d, q_scales, k_along_d, k_scales, rows, columns, length,
+            scores, is_open = _get_scores(
+                q_along_d, q_scales, k_along_d, k_scales, rows, columns, rows < length,
+                (inner < BLOCK) & (columns < length), length,
                 DIM, DIM_BLOCK, DIM_BLOCK_TILE, NUM_DIM_BLOCKS, QUERIES, TILE,
                 S_MODE, S_A_WIDE, S_B_WIDE,
             )  # fmt: skip
-            is_open = ((inner < BLOCK) & (columns < length))[None, :]
-            is_open = is_open & (columns[None, :] <= rows[:, None])
             p = _get_probabilities(scores, factor, m, divisor, is_open)
             dp = _multiply_along_d(
                 do_along_d, do_scales, v_along_d, v_scales, rows, columns, length,
@@ -341,7 +371,7 @@ def keys_kernel(
 ):
     """Gradients of a block of keys and values, for every query head."""
     head = tl.program_id(1).to(tl.int64)
-    group = head // HEADS * (HEADS // REPEATS) + head % HEADS // REPEATS
+    group = _get_group(head, HEADS, REPEATS)
     num_blocks = tl.cdiv(length, BLOCK)
     q_along_d += head * length * DIM
     do_along_d += head * length * DIM
@@ -366,13 +396,12 @@ def keys_kernel(
         m = tl.load(stats + (head * length + rows) * 2, rows_there, other=0.0)
         divisor = tl.load(stats + (head * length + rows) * 2 + 1, rows_there, other=1.0)
         row_sum = tl.load(delta + head * length + rows, rows_there, other=0.0)
-        scores = _multiply_along_d(
-            q_along_d, q_scales, k_along_d, k_scales, rows, columns, length,
+        scores, is_open = _get_scores(
+            q_along_d, q_scales, k_along_d, k_scales, rows, columns, rows_there,
+            columns_there, length,
             DIM, DIM_BLOCK, DIM_BLOCK_TILE, NUM_DIM_BLOCKS, TILE, TILE,
             S_MODE, S_A_WIDE, S_B_WIDE,
         )  # fmt: skip
-        is_open = rows_there[:, None] & columns_there[None, :]
-        is_open = is_open & (columns[None, :] <= rows[:, None])
         p = _get_probabilities(scores, factor, m, divisor, is_open)
         dp = _multiply_along_d(
             do_along_d, do_scales, v_along_d, v_scales, rows, columns, length,

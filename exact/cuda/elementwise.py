@@ -6,6 +6,7 @@ import torch
 import triton
 import triton.language as tl
 
+from exact.backends.base import ADAMW_CONSTANTS
 from exact.cuda.launch import Tensor, launch
 from exact.cuda.scalars import sigmoid
 
@@ -179,19 +180,7 @@ def adamw(
         m if scalar is None else scalar,
         *outs,
         param.numel(),
-        *(
-            constants[name]
-            for name in (
-                "beta1",
-                "one_minus_beta1",
-                "beta2",
-                "one_minus_beta2",
-                "epsilon",
-                "root_scale",
-                "rate",
-                "keep",
-            )
-        ),
+        *(constants[name] for name in ADAMW_CONSTANTS),
         HAS_SCALE=scalar is not None,
         BLOCK=BLOCK,
     )

@@ -10,6 +10,23 @@ TILE_ELEMENTS = 2048
 
 
 @triton.jit
+def _locate(length, HALF: tl.constexpr, HALF_TILE: tl.constexpr, ROWS: tl.constexpr):
+    """Rows of this tile, columns of a half of the head, and which of their pairs there are."""
+    rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    i = tl.arange(0, HALF_TILE)
+    return rows, i, (rows < length)[:, None] & (i < HALF)[None, :]
+
+
+@triton.jit
+def _turn(first, second, cos, sin, rows, i, there, HALF: tl.constexpr, SIGN: tl.constexpr):
+    """The two halves of a head, turned by the table's angles: back where SIGN is -1."""
+    table = rows[:, None] * HALF + i[None, :]
+    c = tl.load(cos + table, there, other=0.0)
+    s = SIGN * tl.load(sin + table, there, other=0.0)
+    return first * c - second * s, second * c + first * s
+
+
+@triton.jit
 def _cut_kernel(
     x,
     cos,
@@ -23,20 +40,14 @@ def _cut_kernel(
     ROWS: tl.constexpr,
     ROTATE: tl.constexpr,
 ):
-    rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    rows, i, there = _locate(length, HALF, HALF_TILE, ROWS)
     head = tl.program_id(1)
     batch = tl.program_id(2).to(tl.int64)
-    i = tl.arange(0, HALF_TILE)
-    there = (rows < length)[:, None] & (i < HALF)[None, :]
     source = (batch * length + rows)[:, None] * row_stride + offset + head * 2 * HALF + i[None, :]
     first = tl.load(x + source, there, other=0.0)
     second = tl.load(x + source + HALF, there, other=0.0)
     if ROTATE:
-        table = rows[:, None] * HALF + i[None, :]
-        c, s = tl.load(cos + table, there, other=0.0), tl.load(sin + table, there, other=0.0)
-        turned = first * c - second * s
-        second = second * c + first * s
-        first = turned
+        first, second = _turn(first, second, cos, sin, rows, i, there, HALF, 1.0)
     target = (((batch * tl.num_programs(1) + head) * length) + rows)[:, None] * 2 * HALF
     target += i[None, :]
     tl.store(out + target, first, there)
@@ -58,11 +69,9 @@ def _join_kernel(
     ROTATE: tl.constexpr,
     REPEATS: tl.constexpr,
 ):
-    rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    rows, i, there = _locate(length, HALF, HALF_TILE, ROWS)
     group = tl.program_id(1)
     batch = tl.program_id(2).to(tl.int64)
-    i = tl.arange(0, HALF_TILE)
-    there = (rows < length)[:, None] & (i < HALF)[None, :]
     head = (batch * tl.num_programs(1) + group) * REPEATS
     source = (head * length + rows)[:, None] * 2 * HALF + i[None, :]
     first = tl.load(dy + source, there, other=0.0)
@@ -72,11 +81,7 @@ def _join_kernel(
         first += tl.load(dy + other, there, other=0.0)
         second += tl.load(dy + other + HALF, there, other=0.0)
     if ROTATE:
-        table = rows[:, None] * HALF + i[None, :]
-        c, s = tl.load(cos + table, there, other=0.0), tl.load(sin + table, there, other=0.0)
-        turned = first * c + second * s
-        second = second * c - first * s
-        first = turned
+        first, second = _turn(first, second, cos, sin, rows, i, there, HALF, -1.0)
     target = (batch * length + rows)[:, None] * row_stride + offset + group * 2 * HALF + i[None, :]
     tl.store(out + target, first, there)
     tl.store(out + target + HALF, second, there)

@@ -15,11 +15,11 @@ and values, D head width.
 from exact.config import ModelConfig
 from exact.families.parts import (
     build_attention_core,
-    build_cross_entropy,
+    build_decoder,
     build_linear,
     build_norm,
 )
-from exact.program import LOGITS, TOKENS, Op
+from exact.program import Op
 from exact.state import PARAM_PREFIX
 
 
@@ -49,25 +49,11 @@ def compute_param_shapes(model: ModelConfig) -> dict[str, tuple[int, ...]]:
 
 def build_forward(model: ModelConfig) -> list[list[Op]]:
     """Build the forward list: embedding, one segment a layer, head."""
-    table = PARAM_PREFIX + "embedding"
-    vocab = {"vocab_size": model.vocab_size}
-    segments = [[Op("embed", (TOKENS, table), ("x0",), vocab)]]
-    x = "x0"
-    for i in range(model.num_layers):
-        layer = f"layer{i:04d}"
-        attention = _build_attention(model, layer, x)
-        mlp = _build_mlp(model, layer, attention[-1].outputs[0])
-        segments.append(attention + mlp)
-        x = mlp[-1].outputs[0]
-    head = table if model.tied_head else PARAM_PREFIX + "head"
-    segments.append(
-        [
-            *_build_gained_norm(model, x, "final", PARAM_PREFIX + "final_norm"),
-            build_linear(model, "final/z", head, LOGITS),
-            build_cross_entropy(),
-        ]
-    )
-    return segments
+    return build_decoder(model, _build_attention, _build_mlp, _build_final_norm)
+
+
+def _build_final_norm(model: ModelConfig, x: str) -> list[Op]:
+    return _build_gained_norm(model, x, "final", PARAM_PREFIX + "final_norm")
 
 
 def _build_attention(model: ModelConfig, layer: str, x: str) -> list[Op]:

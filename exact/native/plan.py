@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from exact.backends.base import compute_adamw_constants
+from exact.backends.base import ADAMW_CONSTANTS, compute_adamw_constants
 from exact.backends.numpy_backend import NumpyBackend
 from exact.native.fuse import fuse
 from exact.native.library import OP_DTYPE, Context, build_op, get_address
@@ -17,17 +17,6 @@ from exact.native.lower import Constants, Instruction, Lowering, Shape
 from exact.program import Op, Program
 
 ALIGNMENT = 64
-# The order of the constants in elementwise.h.
-ADAMW_NAMES = (
-    "beta1",
-    "one_minus_beta1",
-    "beta2",
-    "one_minus_beta2",
-    "epsilon",
-    "root_scale",
-    "rate",
-    "keep",
-)
 Layout = Mapping[str, tuple[str, Shape]]
 
 
@@ -216,7 +205,7 @@ class Plan:
         for constants, array in self._constants:
             if constants == wanted:
                 return id(array), array
-        array = np.zeros(len(ADAMW_NAMES), np.float32)
+        array = np.zeros(len(ADAMW_CONSTANTS), np.float32)
         self._constants.append((wanted, array))
         return id(array), array
 
@@ -254,7 +243,7 @@ class Plan:
             name = constants.step_name
             step = int(env[name]) if name in env else int(env[self._advanced[name]]) + 1
             values = compute_adamw_constants(constants.attributes, step)
-            array[:] = [values[key] for key in ADAMW_NAMES]
+            array[:] = [values[key] for key in ADAMW_CONSTANTS]
 
     def _bind(self, memory: np.ndarray, env: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         arrays: dict[str, np.ndarray] = {}

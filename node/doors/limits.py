@@ -15,14 +15,17 @@ from collections.abc import Callable
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
+from starlette.types import ASGIApp
 from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
-from uvicorn.server import ServerState
+from uvicorn.server import Server, ServerState
 
 CHECK_S = 5.0
 """How often a connection is looked at; what stands still at two looks in a row is dropped."""
 MIN_PROGRESS_BYTES = 16 * 2**10
 BODY_TIMEOUT_S = 10.0
+MAX_CONNECTIONS = 900
+KEEP_ALIVE_S = 10
 MAX_CLIENTS = 10_000
 IPV6_PREFIX_BITS = 64  # what one subscriber is given
 BURST_S = 2.0
@@ -144,3 +147,27 @@ class GuardedProtocol(H11Protocol):
         self._is_moving = False
         self._seen_unsent, self._seen_cycle = unsent, self.cycle
         self._check = self.loop.call_later(CHECK_S, self._look)
+
+
+def build_http_server(app: ASGIApp, host: str, port: int, **settings: Any) -> Server:
+    """Build the server of a door: guarded, bounded, and silent about what strangers send.
+
+    Args:
+        app: what answers.
+        host, port: address to listen on.
+        settings: of `uvicorn.Config`, beyond what all doors have in common.
+    """
+    config = Config(
+        app,
+        host=host,
+        port=port,
+        http=GuardedProtocol,
+        log_config=None,
+        access_log=False,
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=1,
+        server_header=False,
+        **settings,
+    )
+    return Server(config)

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
-import uvicorn
 from google.protobuf.message_factory import GetMessageClass
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
@@ -34,7 +33,7 @@ from node.doors.grpc_services import (
     Router,
     parse_height_header,
 )
-from node.doors.limits import BodyRefused, GuardedProtocol, RateLimiter, read_body
+from node.doors.limits import BodyRefused, RateLimiter, build_http_server, read_body
 from node.doors.meter import OK, RequestMeter
 from node.doors.node_view import NodeView
 from node.doors.process import add_door_arguments, add_http_arguments, run_door
@@ -48,8 +47,6 @@ from node.doors.services import build_router
 DEFAULT_PORT = 1317
 DEFAULT_REQUESTS_PER_SECOND = 100
 MAX_BODY_BYTES = 1_000_000
-MAX_CONNECTIONS = 900
-KEEP_ALIVE_S = 10
 ANSWER_TIMEOUT_S = 30.0
 HEADERS = {"x-content-type-options": "nosniff"}
 
@@ -219,23 +216,11 @@ async def serve(
         view: the node's home, read-only.
         host, port: address to listen on.
     """
-    config = uvicorn.Config(
-        RestApp(view, moniker, settings or RestSettings()).build(),
-        host=host,
-        port=port,
-        http=GuardedProtocol,
-        ws="none",
-        interface="asgi3",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        limit_concurrency=MAX_CONNECTIONS,
-        timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=1,
-        server_header=False,
-        proxy_headers=False,
+    app = RestApp(view, moniker, settings or RestSettings()).build()
+    server = build_http_server(
+        app, host, port, ws="none", interface="asgi3", lifespan="off", proxy_headers=False
     )
-    await uvicorn.Server(config).serve()
+    await server.serve()
 
 
 def main() -> None:

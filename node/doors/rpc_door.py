@@ -12,7 +12,6 @@ import math
 from dataclasses import replace
 from functools import partial
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -34,7 +33,7 @@ from node.doors.jsonrpc import (
     build_response,
     dump_json,
 )
-from node.doors.limits import BodyRefused, GuardedProtocol, RateLimiter, read_body
+from node.doors.limits import BodyRefused, RateLimiter, build_http_server, read_body
 from node.doors.meter import RequestMeter
 from node.doors.node_view import NodeView
 from node.doors.process import add_door_arguments, add_http_arguments, run_door
@@ -44,8 +43,6 @@ from node.doors.rpc_tx import TxRoutes
 from node.doors.sockets import SocketProtocol, exchange, follow_chain, get_remote
 
 DEFAULT_PORT = 26657
-MAX_CONNECTIONS = 900
-KEEP_ALIVE_S = 10
 
 logger = logging.getLogger(__name__)
 
@@ -172,22 +169,10 @@ async def serve(
     """
     rpc = RpcApp(view, moniker, f"tcp://{host}:{port}", requests_per_second)
     app = rpc.build(cors_origins or [])
-    config = uvicorn.Config(
-        app,
-        host=host,
-        port=port,
-        http=GuardedProtocol,
-        log_config=None,
-        access_log=False,
-        ws=SocketProtocol,
-        ws_max_size=MAX_BODY_BYTES,
-        ws_ping_timeout=None,
-        limit_concurrency=MAX_CONNECTIONS,
-        timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=1,
-        server_header=False,
+    server = build_http_server(
+        app, host, port, ws=SocketProtocol, ws_max_size=MAX_BODY_BYTES, ws_ping_timeout=None
     )
-    await uvicorn.Server(config).serve()
+    await server.serve()
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from node.doors.limits import TOO_LARGE, BodyRefused, GuardedProtocol, read_body
+from node.doors.limits import TOO_LARGE, BodyRefused, build_http_server, read_body
 from node.doors.meter import RequestMeter
 from node.doors.node_view import NodeView
 from node.doors.process import add_door_arguments, run_door
@@ -44,8 +44,6 @@ from node.doors.substrate.state_methods import StateMethods
 from node.doors.substrate.subscriptions import Hub, Session
 
 DEFAULT_PORT = 9944
-MAX_CONNECTIONS = 900
-KEEP_ALIVE_S = 10
 PING_INTERVAL_S = 20.0
 PART_BYTES = 2**16
 READ_S = 60.0
@@ -162,24 +160,16 @@ def build_server(
     app: SubstrateApp, host: str, port: int, *, ping_interval_s: float = PING_INTERVAL_S
 ) -> uvicorn.Server:
     """Build the server of an application; clients need not answer its pings."""
-    config = uvicorn.Config(
+    return build_http_server(
         app.build(),
-        host=host,
-        port=port,
-        http=GuardedProtocol,
-        log_config=None,
-        access_log=False,
+        host,
+        port,
         ws=SocketProtocol,
         ws_max_size=MAX_BODY_BYTES,
         ws_ping_interval=ping_interval_s,
         ws_ping_timeout=None,
         ws_per_message_deflate=False,
-        limit_concurrency=MAX_CONNECTIONS,
-        timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=1,
-        server_header=False,
     )
-    return uvicorn.Server(config)
 
 
 def main() -> None:

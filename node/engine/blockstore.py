@@ -39,9 +39,8 @@ from node.store.environment import (
     MAP_SIZE_BYTES,
     Database,
     Layout,
-    close_database,
-    lock_folder,
-    open_database,
+    close_folder,
+    open_folder,
 )
 from node.store.errors import StoreCorrupt, StoreMisuse
 
@@ -107,15 +106,9 @@ class BlockStore:
             StoreCorrupt: the files are damaged or cut short.
             StoreFull: no room on the disk.
         """
-        folder = Path(path)
-        lock = None if readonly else lock_folder(folder)
-        try:
-            database = open_database(folder, BLOCKS_LAYOUT, readonly=readonly, map_size=map_size)
-        except BaseException:
-            if lock is not None:
-                os.close(lock)
-            raise
-        return BlockStore(database, lock)
+        return BlockStore(
+            *open_folder(Path(path), BLOCKS_LAYOUT, readonly=readonly, map_size=map_size)
+        )
 
     def __enter__(self) -> "BlockStore":
         return self
@@ -125,10 +118,8 @@ class BlockStore:
 
     def close(self) -> None:
         """Let go of the folder."""
-        close_database(self._database)
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        close_folder(self._database, self._lock)
+        self._lock = None
 
     # Reading
 

@@ -237,6 +237,30 @@ def close_database(database: Database) -> None:
         database.env.close()
 
 
+def open_folder(
+    folder: Path, layout: Layout, *, readonly: bool, map_size: int = MAP_SIZE_BYTES
+) -> tuple[Database, int | None]:
+    """Open the environment in a folder and, to write, become its one writer.
+
+    Raises:
+        StoreMissing, StoreBusy, StoreCorrupt, StoreFull: as `open_database` and `lock_folder`.
+    """
+    lock = None if readonly else lock_folder(folder)
+    try:
+        return open_database(folder, layout, readonly=readonly, map_size=map_size), lock
+    except BaseException:
+        if lock is not None:
+            os.close(lock)
+        raise
+
+
+def close_folder(database: Database, lock: int | None) -> None:
+    """Give up what `open_folder` returned."""
+    close_database(database)
+    if lock is not None:
+        os.close(lock)
+
+
 def lock_folder(folder: Path) -> int:
     """Become the one writer of a folder, until the descriptor is closed or the process ends."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -19,10 +19,9 @@ from typing import Any
 from node.store.environment import (
     MAP_SIZE_BYTES,
     Database,
-    close_database,
+    close_folder,
     explain_errors,
-    lock_folder,
-    open_database,
+    open_folder,
 )
 from node.store.errors import StoreMisuse
 from node.store.nodes import Node
@@ -134,18 +133,11 @@ class StateStore:
             StoreCorrupt: the files are damaged or cut short.
             StoreFull: no room on the disk.
         """
-        folder = Path(path)
-        lock = None if readonly else lock_folder(folder)
+        database, lock = open_folder(Path(path), STATE_LAYOUT, readonly=readonly, map_size=map_size)
         try:
-            database = open_database(folder, STATE_LAYOUT, readonly=readonly, map_size=map_size)
-            try:
-                return StateStore(database, lock)
-            except BaseException:
-                close_database(database)
-                raise
+            return StateStore(database, lock)
         except BaseException:
-            if lock is not None:
-                os.close(lock)
+            close_folder(database, lock)
             raise
 
     def __enter__(self) -> "StateStore":
@@ -159,10 +151,8 @@ class StateStore:
         if self._view is not None:
             self._view.close()
             self._view = None
-        close_database(self._database)
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        close_folder(self._database, self._lock)
+        self._lock = None
 
     def view(self, version: int | None = None) -> StateView:
         """Open one version for several reads that belong together; close it soon.
