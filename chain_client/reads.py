@@ -60,7 +60,10 @@ class ReadOperations:
         )
 
     def node_status(self) -> Operation[Any]:
-        """Return the node's `StatusResponse`: height, block time, app hash, oldest height kept."""
+        """Return the node's `StatusResponse`: height, app hash, oldest height kept.
+
+        Its block time is absent while the node has the state and not yet the block.
+        """
         return self.query(
             "/cosmos.base.node.v1beta1.Service/Status",
             node_pb2.StatusRequest(),
@@ -74,8 +77,9 @@ class ReadOperations:
 
     def block_time(self) -> Operation[float]:
         """Return the newest block's time, in seconds since 1970."""
-        status = yield from self.node_status()
-        return float(status.timestamp.seconds + status.timestamp.nanos / 1e9)
+        block = yield from self.get_block()
+        found = block.sdk_block.header.time
+        return float(found.seconds + found.nanos / 1e9)
 
     def get_block(self, height: int = 0) -> Operation[Any]:
         """Return `block_id`, `sdk_block` of a height, 0 for the newest."""

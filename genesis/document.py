@@ -40,6 +40,9 @@ def load_document(path: Path) -> dict[str, Any]:
     """
     try:
         document = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        what_to_do = "`descent genesis init` makes one, --genesis names another"
+        raise GenesisError(f"{path} is not there: {what_to_do}") from error
     except OSError as error:
         raise GenesisError(f"cannot read {path}: {error}") from error
     except ValueError as error:

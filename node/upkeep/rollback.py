@@ -89,7 +89,7 @@ def _decides_alone(stopped: StoppedHome) -> bool:
 
 def _call_comet(home: Path, *flags: str) -> int:
     """Have CometBFT roll its own state back; return the height it is at."""
-    command = [str(require_binary()), "rollback", "--home", str(home), *flags]
+    command = [str(require_binary()), "rollback", "--home", str(home.absolute()), *flags]
     done = subprocess.run(
         command,
         capture_output=True,

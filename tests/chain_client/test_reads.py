@@ -5,11 +5,13 @@ from typing import Any
 import pytest
 from cosmos.bank.v1beta1 import query_pb2 as bank_pb2
 from cosmos.base.node.v1beta1 import query_pb2 as node_pb2
+from cosmos.base.tendermint.v1beta1 import query_pb2 as tendermint_pb2
 
 import proto  # noqa: F401
 from chain_client.client import ChainClient
 from chain_client.errors import InvalidInput, NotFound, QueryFailed
 from chain_client.mock import MockClock, MockSyncTransport, MockTransport
+from chain_client.reads import TENDERMINT
 from chain_client.sync_client import SyncChainClient
 from proto.descent.lineage.v1 import lineage_pb2
 from proto.descent.rounds.v1 import rounds_pb2
@@ -126,11 +128,16 @@ async def test_balance() -> None:
 
 async def test_height() -> None:
     status = node_pb2.StatusResponse(height=12)
-    status.timestamp.FromMilliseconds(1500)
     transport = MockTransport({"/cosmos.base.node.v1beta1.Service/Status": lambda _: status})
-    client = ChainClient(transport, clock=MockClock())
-    assert await client.height() == 12
-    assert await client.block_time() == 1.5
+    assert await ChainClient(transport, clock=MockClock()).height() == 12
+
+
+async def test_block_time() -> None:
+    """The block's: a node may have the state of a height before it has the block."""
+    response = tendermint_pb2.GetLatestBlockResponse()
+    response.sdk_block.header.time.FromMilliseconds(1500)
+    transport = MockTransport({TENDERMINT + "GetLatestBlock": lambda _: response})
+    assert await ChainClient(transport, clock=MockClock()).block_time() == 1.5
 
 
 async def test_historic_query() -> None:

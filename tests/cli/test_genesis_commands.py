@@ -88,7 +88,7 @@ def test_invalid_accounts(typed: Typed, genesis: Path, tmp_path: Path) -> None:
     assert "no key named 'nobody'" in error["message"]
     typed(tmp_path, "genesis", "add-account", "me", "1", *flags, code=1)
     error = typed(tmp_path, "genesis", "validate", str(tmp_path / "none"), code=1)
-    assert "cannot read" in error["message"]
+    assert "descent genesis init" in error["message"]
     document = json.loads(genesis.read_text())
     document["app_state"]["pallets"]["bank"]["supply"][0]["value"] = "5"
     genesis.write_text(json.dumps(document))

@@ -54,9 +54,10 @@ def test_status(network: CometNetwork, typed: Typed) -> None:
     assert "stop it first" in typed(network.homes[0], "node", "rollback", code=1)["message"]
 
 
-def test_rollback(stopped: Path, typed: Typed) -> None:
+def test_rollback(stopped: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
     """CometBFT keeps the block, so rolling back again names the same height."""
-    first = typed(stopped, "node", "rollback")
+    monkeypatch.chdir(stopped.parent)
+    first = typed(Path(stopped.name), "node", "rollback")
     assert typed(stopped, "node", "rollback") == first
     exported = typed(stopped, "node", "export")
     assert int(exported["initial_height"]) == first["height"] + 1

@@ -133,7 +133,7 @@ async def _run_engine(
 ) -> None:
     """Run CometBFT until something ends; raise what it was."""
     process = await asyncio.create_subprocess_exec(
-        *(str(binary), "start", "--home", str(home)),
+        *(str(binary), "start", "--home", str(home.absolute())),
         cwd=home,
         start_new_session=True,
         preexec_fn=die_with_parent,
