@@ -2,10 +2,13 @@
 
 Trains the default model with honest miners for some rounds and reports, over all rounds: overlap
 of payloads (duplicate screen), rounds won by the running test for honest miners and for miners that
-send a peer's update, and how often the held-out gain of an honest payload alone is not positive,
-when it is applied with the whole outer step and with one part in the number of miners.
+send a peer's update, how far the lowest gain of the first round is from the mean, and how often
+the held-out gain of an honest payload alone is not positive, when it is applied with the whole
+outer step and with one part in the number of miners.
 
-Run as `python -m bench.honest_rounds [--rounds N] [--miners N]`; some 5 s a round.
+    python -m bench.honest_rounds [--rounds N] [--miners N] [--warmup-steps N]
+
+Some 5 s a round.
 """
 
 import argparse
@@ -25,7 +28,7 @@ from exact.state import State
 from scoring import aggregation, screen
 from scoring.score import PairedGains, compute_round_sign
 
-INNER_STEPS, BATCH_SIZE, NUM_JUDGED, RUN_ID = 20, 8, 64, 1
+INNER_STEPS, BATCH_SIZE, NUM_JUDGED, OUTER_RATE, RUN_ID = 20, 8, 64, 2.0, 1
 
 
 @dataclass
@@ -43,7 +46,7 @@ class Tally:
 class Net:
     """Honest miners on the standard library's text."""
 
-    def __init__(self, num_miners: int) -> None:
+    def __init__(self, num_miners: int, warmup_steps: int) -> None:
         files = corpus.collect_stdlib_files()
         splits = corpus.choose_splits([file.path for file in files])
         streams: dict[str, list[bytes]] = {corpus.TRAIN: [], corpus.HELDOUT: []}
@@ -53,7 +56,7 @@ class Net:
         self.heldout = np.frombuffer(b"".join(streams[corpus.HELDOUT]), np.uint8)
         model = ModelConfig()
         self.length = model.context_length
-        optimiser = OptimiserConfig(warmup_steps=10, gradient_clip=1.0)
+        optimiser = OptimiserConfig(warmup_steps=warmup_steps)
         self.program = build_program(model, optimiser, BATCH_SIZE)
         self.backend = load_backend(AUTO)
         self.theta = init_params(model, 0)
@@ -98,7 +101,7 @@ class Net:
         return (before - self.backend.sequence_losses(self.program, alone, tokens)).tolist()
 
     def step(self, updates: dict[int, codec.SparseUpdate]) -> None:
-        stepped = aggregation.compute_outer_step(self.params, updates, np.float32(1))
+        stepped = aggregation.compute_outer_step(self.params, updates, np.float32(OUTER_RATE))
         self.theta = state.add_prefix(stepped, state.PARAM_PREFIX)
 
 
@@ -117,10 +120,10 @@ def judge(net: Net, round_index: int, updates: dict[int, codec.SparseUpdate], ta
     count = sampling.count_sequences(len(net.heldout), net.length)
     drawn = sampling.heldout_draw(count, RUN_ID, round_index, beacon, NUM_JUDGED)
     heldout = sampling.gather(net.heldout, drawn, net.length)
-    part = 1 / len(updates)
+    part = OUTER_RATE / len(updates)
     gains = {uid: net.compute_gains(update, part, heldout) for uid, update in updates.items()}
     for uid, update in updates.items():
-        tally.gains_whole.append(float(np.mean(net.compute_gains(update, 1.0, heldout))))
+        tally.gains_whole.append(float(np.mean(net.compute_gains(update, OUTER_RATE, heldout))))
         tally.gains_part.append(float(np.mean(gains[uid])))
         peer, copied = (uid + 1) % len(updates), (uid + 2) % len(updates)
         own_draw = net.draw(round_index, uid)
@@ -137,17 +140,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--miners", type=int, default=4, help="at least 3")
+    parser.add_argument("--warmup-steps", type=int, default=5)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    net, tally = Net(args.miners), Tally()
+    net, tally = Net(args.miners, args.warmup_steps), Tally()
     for round_index in range(args.rounds):
         updates = {uid: net.train_round(round_index, uid) for uid in range(args.miners)}
         judge(net, round_index, updates, tally)
         net.step(updates)
+    first = tally.gains_part[: args.miners]
     print(
         json.dumps(
             {
                 "rounds": args.rounds,
+                "warmup_steps": args.warmup_steps,
+                "first_round_lowest_gain_to_mean": round(min(first) * len(first) / sum(first), 3),
                 "miners": args.miners,
                 "overlap_within_ppm": [min(tally.overlaps_within), max(tally.overlaps_within)],
                 "overlap_across_ppm_max": max(tally.overlaps_across, default=0),
