@@ -79,6 +79,12 @@ NODE_SETTINGS = (
         flag="--keep-recent",
     ),
     Setting("grpc.listen", f"{LOCAL}:{GRPC_PORT}", "Cosmos gRPC; empty: none.", ADDRESS),
+    Setting(
+        "grpc.requests_per_second",
+        0,
+        "Requests a second that gRPC takes of one client address; 0 for no limit.",
+        INTEGER,
+    ),
     Setting("rpc.listen", f"{LOCAL}:{RPC_PORT}", "CometBFT RPC.", ADDRESS),
     Setting("rpc.cors_origins", (), f"{CORS_HELP} the RPC.", LIST, pattern=ORIGIN, shape=AN_ORIGIN),
     Setting(
@@ -264,13 +270,14 @@ def make_node_settings(home: Path, resolved: Resolved) -> NodeSettings:
 
 
 def _make_door_options(resolved: Resolved) -> dict[str, tuple[str, ...]]:
-    return {
-        name: (
-            *(f"--cors-allowed-origin={item}" for item in resolved[f"{name}.cors_origins"]),
-            *("--max-requests-per-second", str(resolved[f"{name}.requests_per_second"])),
-        )
-        for name in ("rest", "rpc")
+    options: dict[str, tuple[str, ...]] = {
+        name: ("--max-requests-per-second", str(resolved[f"{name}.requests_per_second"]))
+        for name in ("grpc", "rest", "rpc")
     }
+    for name in ("rest", "rpc"):
+        origins = [f"--cors-allowed-origin={item}" for item in resolved[f"{name}.cors_origins"]]
+        options[name] = (*origins, *options[name])
+    return options
 
 
 def _make_comet_settings(resolved: Resolved, offset: int) -> CometSettings:

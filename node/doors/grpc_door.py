@@ -17,7 +17,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from node.doors.node_view import NodeView
-from node.doors.process import add_door_arguments, run_door
+from node.doors.process import add_door_arguments, add_rate_argument, run_door
 from node.doors.reflection import build_handlers
 from node.doors.services import build_router
 from node.doors.watch import MAX_WAITING
@@ -29,7 +29,9 @@ MAX_CONCURRENT_CALLS = 256 + MAX_WAITING
 STOP_GRACE_S = 0.5
 
 
-async def start(view: NodeView, host: str, port: int, moniker: str) -> tuple[Any, int]:
+async def start(
+    view: NodeView, host: str, port: int, moniker: str, requests_per_second: float = 0
+) -> tuple[Any, int]:
     """Start the server; returns it and the port it got (`port` 0 takes a free one)."""
     server = grpc.aio.server(
         options=[
@@ -41,7 +43,7 @@ async def start(view: NodeView, host: str, port: int, moniker: str) -> tuple[Any
         ],
         maximum_concurrent_rpcs=MAX_CONCURRENT_CALLS,
     )
-    router = build_router(view, moniker)
+    router = build_router(view, moniker, requests_per_second)
     names = router.list_service_names()
     checker = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checker, server)
@@ -55,15 +57,21 @@ async def start(view: NodeView, host: str, port: int, moniker: str) -> tuple[Any
 
 
 async def serve(
-    view: NodeView, host: str = "127.0.0.1", port: int = DEFAULT_PORT, *, moniker: str = "descent"
+    view: NodeView,
+    host: str = "127.0.0.1",
+    port: int = DEFAULT_PORT,
+    *,
+    moniker: str = "descent",
+    requests_per_second: float = 0,
 ) -> None:
     """Serve until cancelled or told to stop by a signal.
 
     Args:
         view: the node's home, read-only.
         host, port: address to listen on.
+        requests_per_second: of one client address; 0 for no limit.
     """
-    server, _ = await start(view, host, port, moniker)
+    server, _ = await start(view, host, port, moniker, requests_per_second)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -80,10 +88,17 @@ def main() -> None:
     """Run the door as a process."""
     parser = argparse.ArgumentParser(prog="python -m node.doors.grpc_door", description=__doc__)
     add_door_arguments(parser, DEFAULT_PORT)
+    add_rate_argument(parser, default_per_second=0)
     arguments = parser.parse_args()
 
     async def run(view: NodeView) -> None:
-        await serve(view, arguments.host, arguments.port, moniker=arguments.moniker)
+        await serve(
+            view,
+            arguments.host,
+            arguments.port,
+            moniker=arguments.moniker,
+            requests_per_second=arguments.max_requests_per_second,
+        )
 
     run_door(arguments, run)
 

@@ -10,15 +10,18 @@ Pallet queries are answered by the runtime from its registry; services that belo
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 import grpc
 from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
+from node.doors.limits import RateLimiter
 from node.doors.meter import OK, UNKNOWN, RequestMeter
 from node.doors.node_view import NodeView
 from node.engine.errors import EngineUnreachable
@@ -157,10 +160,19 @@ def parse_height_header(metadata: Any) -> int:
 
 
 class Router(grpc.GenericRpcHandler):  # type: ignore[misc]
-    """Every method of the door by path: pallet queries first, then the service tables."""
+    """Every method of the door by path: pallet queries first, then the service tables.
 
-    def __init__(self, view: NodeView, tables: list[ServiceTable]) -> None:
+    Args:
+        view: the node's home.
+        tables: services that belong to no pallet.
+        requests_per_second: of one client address by gRPC; 0 for no limit.
+    """
+
+    def __init__(
+        self, view: NodeView, tables: list[ServiceTable], requests_per_second: float = 0
+    ) -> None:
         self.view = view
+        self._limiter = RateLimiter(requests_per_second)
         self._meter = RequestMeter("grpc")
         self.num_failures = 0
         self._tables = {table.full_name: table for table in tables}
@@ -213,6 +225,7 @@ class Router(grpc.GenericRpcHandler):  # type: ignore[misc]
         answer: bytes | MethodError
         started_s = time.perf_counter()
         try:
+            self.check_rate(context.peer())
             query = Query(self.view, parse_height_header(context.invocation_metadata()))
             answer = await self.answer(path, request, query)
         except MethodError as error:
@@ -225,6 +238,19 @@ class Router(grpc.GenericRpcHandler):  # type: ignore[misc]
             return answer
         await context.abort(answer.status, answer.detail[:MAX_DETAIL_CHARS], answer.trailers)
         raise AssertionError("abort returned")
+
+    def check_rate(self, peer: str) -> None:
+        """Count a call of a client, which gRPC names `ipv4:HOST:PORT` or `ipv6:[HOST]:PORT`.
+
+        Raises:
+            MethodError: RESOURCE_EXHAUSTED: too many of this client.
+        """
+        host = unquote(peer).partition(":")[2].rpartition(":")[0].strip("[]")
+        wait_s = self._limiter.take(host)
+        if wait_s:
+            limit = f"more than {self._limiter.per_second:g} requests a second"
+            detail = f"{limit}: try again in {math.ceil(wait_s)} s"
+            raise MethodError(grpc.StatusCode.RESOURCE_EXHAUSTED, detail)
 
     async def answer(self, path: str, request: bytes, query: Query) -> bytes | MethodError:
         """Answer one question, or say why not; the query tells the height afterwards."""

@@ -53,6 +53,11 @@ def add_door_arguments(parser: argparse.ArgumentParser, default_port: int) -> No
 def add_http_arguments(parser: argparse.ArgumentParser, default_per_second: float) -> None:
     """Add the arguments of doors that browsers and strangers reach by HTTP."""
     parser.add_argument("--cors-allowed-origin", action="append", default=[], metavar="ORIGIN")
+    add_rate_argument(parser, default_per_second)
+
+
+def add_rate_argument(parser: argparse.ArgumentParser, default_per_second: float) -> None:
+    """Add the limit of what one client may ask."""
     parser.add_argument(
         "--max-requests-per-second",
         type=float,

@@ -9,9 +9,9 @@ from node.doors.node_view import NodeView
 from node.doors.watch import WatchService
 
 
-def build_router(view: NodeView, moniker: str) -> Router:
+def build_router(view: NodeView, moniker: str, requests_per_second: float = 0) -> Router:
     """Build the table of every method the doors answer."""
     tables = [TxService(view).build_table(), CometService(view, moniker).build_table()]
-    router = Router(view, [*tables, *BaseServices(view).build_tables()])
+    router = Router(view, [*tables, *BaseServices(view).build_tables()], requests_per_second)
     router.add_table(WatchService(view, router).build_table())
     return router

@@ -1,6 +1,9 @@
 """The gRPC door beyond cosmpy: reflection, health, heights, refusals, sizes, garbage."""
 
 import os
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,7 +25,8 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 )
 
 from genesis.devnet import get_account
-from tests.support.devnet_node import DevnetNode
+from tests.support.devnet_node import ROOT, DevnetNode
+from tests.support.ports import find_free_port
 
 HEIGHT = "x-cosmos-block-height"
 
@@ -273,3 +277,33 @@ def test_garbage_requests_never_stop_the_door(caller: Caller) -> None:
         auth_query.QueryParamsResponse,
     )
     assert answer.params.max_memo_characters > 0
+
+
+def test_a_door_with_a_limit(devnet_node: DevnetNode) -> None:
+    """A second door on the same home: too many calls are refused, others are answered later."""
+    port = find_free_port()
+    command = [sys.executable, "-m", "node.doors.grpc_door", "--home", str(devnet_node.home)]
+    command += ["--port", str(port), "--max-requests-per-second", "5"]
+    with subprocess.Popen(command, cwd=ROOT) as process:
+        try:
+            with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+                grpc.channel_ready_future(channel).result(40)
+                check_limited(channel)
+        finally:
+            process.terminate()
+
+
+def check_limited(channel: Any) -> None:
+    """Check that a burst is answered and the rest refused, with what to do."""
+    ask = channel.unary_unary("/cosmos.bank.v1beta1.Query/Params", None, None)
+    refusals = []
+    for _ in range(40):
+        try:
+            ask(b"", timeout=10)
+        except grpc.RpcError as error:
+            refusals.append((error.code(), error.details()))
+    assert 10 <= len(refusals) <= 30  # a burst of two seconds' calls, and what the time allows
+    expected = "more than 5 requests a second: try again in 1 s"
+    assert set(refusals) == {(grpc.StatusCode.RESOURCE_EXHAUSTED, expected)}
+    time.sleep(1)
+    ask(b"", timeout=10)

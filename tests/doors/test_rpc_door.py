@@ -16,6 +16,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from node.doors.tx_proofs import hash_inner, hash_leaf
 from tests.support.devnet_node import ROOT, DevnetNode
+from tests.support.ports import find_free_port
 
 
 class Rpc:
@@ -315,9 +316,7 @@ def test_clients_that_leave_are_no_fault(devnet_node: DevnetNode) -> None:
 
 def test_rate_limit(devnet_node: DevnetNode) -> None:
     """A second door on the same home, with a limit."""
-    with socket_library.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = find_free_port()
     command = [sys.executable, "-m", "node.doors.rpc_door", "--home", str(devnet_node.home)]
     command += ["--port", str(port), "--max-requests-per-second", "1"]
     with subprocess.Popen(command, cwd=ROOT) as process, requests.Session() as http:

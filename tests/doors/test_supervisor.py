@@ -22,6 +22,7 @@ from node.doors.supervisor import (
     list_doors,
 )
 from tests.support.devnet_node import DevnetNode
+from tests.support.ports import find_free_port
 
 IDLE = "tests.doors.idle_door"
 NODE = """
@@ -34,13 +35,6 @@ assert supervisor.wait_ready()
 print("ready", flush=True)
 time.sleep(60)
 """
-
-
-def find_free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:

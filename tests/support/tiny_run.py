@@ -1,7 +1,6 @@
 """A run of some hundred parameters without a chain: setups, seats with blob servers, rounds."""
 
 import hashlib
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,6 +22,7 @@ from miner.work import RoundWork, get_batches, train_round
 from proto.descent.rounds.v1 import rounds_pb2
 from proto.descent.runs.v1 import runs_pb2
 from tests.pallets.training_chain import build_spec
+from tests.support.ports import find_free_port
 
 RUN_ID = 1
 NUM_FILES = 8
@@ -55,20 +55,13 @@ def make_round(index: int = 0) -> rounds_pb2.Round:
     )
 
 
-def pick_port() -> int:
-    """Return a port that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @asynccontextmanager
 async def open_follower(
     setup: RunSetup, folder: Path, uid: int, chain: "ScriptedChain"
 ) -> AsyncIterator[RunFollower]:
     """Serve a participant's blobs and list it on the chain."""
     store = ParticipantStore(folder)
-    endpoint = f"127.0.0.1:{pick_port()}"
+    endpoint = f"127.0.0.1:{find_free_port()}"
     chain.members[uid] = runs_pb2.Participant(
         run_id=RUN_ID, uid=uid, role=runs_pb2.ROLE_MINER, endpoint=endpoint
     )

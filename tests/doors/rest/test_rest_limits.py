@@ -1,7 +1,6 @@
 """What one client may do to the REST door: how often, how much, how slowly."""
 
 import asyncio
-import socket
 import subprocess
 import sys
 import time
@@ -17,17 +16,12 @@ from starlette.routing import Route
 from node.doors import limits
 from node.doors.limits import BodyRefused, GuardedProtocol, RateLimiter, compute_client_key
 from tests.support.devnet_node import ROOT, DevnetNode
+from tests.support.ports import find_free_port
 from tests.support.rest_client import Rest
 
 CHECK_S = 0.3
 LARGE = b"x" * 8 * 2**20
 ORIGIN = "https://wallet.example"
-
-
-def find_free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Clock:
