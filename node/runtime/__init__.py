@@ -14,6 +14,7 @@
 | `runtime.py`     | `Runtime`        | routes messages and queries, hooks, genesis, invariants    |
 | `tx.py`          | `DecodedTx`      | strict decoding of a transaction                           |
 | `ante.py`        | `AnteHandler`    | fee, signature, sequence, limits                           |
+| `amino.py`       |                  | what older and hardware wallets sign: Amino JSON           |
 | `application.py` | `Application`    | ABCI 2.0 object over the store                             |
 | `simulation.py`  | `encode_tx`      | what a simulation is asked and answers                     |
 | `proposals.py`   | `ProposalRules`  | what a block may hold                                      |

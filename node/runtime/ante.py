@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import Any, ClassVar, Protocol
 
 from cosmos.crypto.secp256k1 import keys_pb2
+from cosmos.tx.signing.v1beta1 import signing_pb2
 from cosmos.tx.v1beta1 import tx_pb2
 from google.protobuf import any_pb2
 from google.protobuf.message import DecodeError
@@ -26,6 +27,7 @@ from node.runtime.addresses import (
     decode_account,
     encode_account,
 )
+from node.runtime.amino import build_sign_bytes
 from node.runtime.coins import BASE_DENOM, format_coins, parse_coins
 from node.runtime.context import Context
 from node.runtime.errors import (
@@ -303,17 +305,11 @@ class AnteHandler:
             account.pub_key.CopyFrom(build_key(key))
 
     def _verify(self, ctx: Context, tx: DecodedTx, index: int, account: Any) -> None:
-        ensure(tx.signer_infos[index].is_direct, Unauthorized, "only SIGN_MODE_DIRECT is supported")
         key = parse_key(account.pub_key.type_url, account.pub_key.value)
         number, chain_id = account.account_number, ctx.block.chain_id
         if tx.facts.verified.get(index) == (key, chain_id, number):
             return
-        sign_bytes = tx_pb2.SignDoc(
-            body_bytes=tx.body_bytes,
-            auth_info_bytes=tx.auth_info_bytes,
-            chain_id=chain_id,
-            account_number=number,
-        ).SerializeToString(deterministic=True)
+        sign_bytes = self._build_sign_bytes(tx, index, chain_id, number)
         ensure(
             self._signature_cache.verify(key, tx.signatures[index], sign_bytes),
             Unauthorized,
@@ -321,6 +317,29 @@ class AnteHandler:
             f"({number}), sequence ({account.sequence}) and chain-id ({chain_id})",
         )
         tx.facts.verified[index] = key, chain_id, number
+
+    def _build_sign_bytes(
+        self, tx: DecodedTx, index: int, chain_id: str, account_number: int
+    ) -> bytes:
+        """Build what a signer signed, from the transaction's bytes and the arguments alone."""
+        info = tx.signer_infos[index]
+        if info.mode == signing_pb2.SIGN_MODE_LEGACY_AMINO_JSON:
+            return build_sign_bytes(tx, chain_id, account_number, info.sequence, self._get_class)
+        ensure(
+            info.mode == signing_pb2.SIGN_MODE_DIRECT,
+            Unauthorized,
+            "only SIGN_MODE_DIRECT and SIGN_MODE_LEGACY_AMINO_JSON are supported",
+        )
+        signed: bytes = tx_pb2.SignDoc(
+            body_bytes=tx.body_bytes,
+            auth_info_bytes=tx.auth_info_bytes,
+            chain_id=chain_id,
+            account_number=account_number,
+        ).SerializeToString(deterministic=True)
+        return signed
+
+    def _get_class(self, type_url: str) -> Any:
+        return self._runtime.get_call(type_url).message_class
 
 
 @lru_cache(maxsize=16384)

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from cosmos.tx.signing.v1beta1 import signing_pb2
 from cosmos.tx.v1beta1 import tx_pb2
 from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
@@ -31,12 +30,12 @@ class SignerInfo:
 
     Args:
         key: type URL and bytes of the public key; None if it carries none.
-        is_direct: whether it signed alone, in SIGN_MODE_DIRECT.
+        mode: how it signed, a `SignMode`; 0 where several signed as one.
     """
 
     sequence: int
     key: tuple[str, bytes] | None
-    is_direct: bool
+    mode: int
 
 
 @dataclass(slots=True)
@@ -174,7 +173,4 @@ def decode_tx(raw: bytes, get_message_class: Callable[[str], Any]) -> DecodedTx:
 def read_signer_info(info: Any) -> SignerInfo:
     """Read a protobuf `SignerInfo`."""
     key = (info.public_key.type_url, info.public_key.value) if info.HasField("public_key") else None
-    mode = info.mode_info
-    is_single = mode.WhichOneof("sum") == "single"
-    is_direct = is_single and mode.single.mode == signing_pb2.SIGN_MODE_DIRECT
-    return SignerInfo(info.sequence, key, is_direct)
+    return SignerInfo(info.sequence, key, info.mode_info.single.mode)

@@ -70,6 +70,7 @@ def build_tx(
     timeout_seconds: int = 0,
     granter: str = "",
     signature: bytes | None = None,
+    sign_mode: int = signing_pb2.SIGN_MODE_DIRECT,
 ) -> bytes:
     """Build a signed transaction of one signer."""
     body = tx_pb2.TxBody(memo=memo, timeout_height=timeout_height)
@@ -81,7 +82,7 @@ def build_tx(
         body.messages.append(packed)
     auth = tx_pb2.AuthInfo()
     info = auth.signer_infos.add(public_key=build_key(key.public), sequence=sequence)
-    info.mode_info.single.mode = signing_pb2.SIGN_MODE_DIRECT
+    info.mode_info.single.mode = sign_mode
     auth.fee.gas_limit = gas
     auth.fee.granter = granter
     if fee:

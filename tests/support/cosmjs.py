@@ -15,10 +15,15 @@ INSUFFICIENT_FUNDS, INSUFFICIENT_FEE = 5, 13
 
 def run_client(port: int, sender: str, receiver: str, extent: str) -> dict[str, Any]:
     """Run the script; return what it saw."""
+    url = f"http://127.0.0.1:{port}"
+    return run_script("cosmjs_client.mjs", url, get_secret(sender).hex(), receiver, extent)
+
+
+def run_script(name: str, *arguments: str) -> dict[str, Any]:
+    """Run a script of the folder; return the JSON document that it prints."""
     modules = install("cosmjs", FOLDER)
-    command = ["node", str(FOLDER / "cosmjs_client.mjs"), f"http://127.0.0.1:{port}"]
     ended = subprocess.run(
-        [*command, get_secret(sender).hex(), receiver, extent],
+        ["node", str(FOLDER / name), *arguments],
         env={**os.environ, "COSMJS_MODULES": str(modules)},
         capture_output=True,
         text=True,

@@ -4,6 +4,7 @@
 import { createRequire } from 'node:module';
 
 const require = createRequire(process.env.COSMJS_MODULES + '/');
+const { Secp256k1Wallet } = require('@cosmjs/amino');
 const { DirectSecp256k1Wallet } = require('@cosmjs/proto-signing');
 const stargate = require('@cosmjs/stargate');
 const { Comet38Client, connectComet } = require('@cosmjs/tendermint-rpc');
@@ -86,6 +87,15 @@ seen.noFee = await client
   .catch((error) => ({ code: error.code, codespace: error.codespace, log: error.log }));
 
 if (extent === 'full') {
+  // As a hardware wallet signs: Amino JSON.
+  const amino = await Secp256k1Wallet.fromKey(Buffer.from(secret, 'hex'), 'descent');
+  const ledger = await stargate.SigningStargateClient.connectWithSigner(url, amino, options);
+  const fee = stargate.calculateFee(200000, '0.001udsc');
+  const shown = await ledger.sendTokens(address, receiver, stargate.coins(3, 'udsc'), fee, 'a <b> & "é"');
+  stargate.assertIsDeliverTxSuccess(shown);
+  seen.amino = [shown.code, (await client.getTx(shown.transactionHash)).height === shown.height];
+  ledger.disconnect();
+
   const comet = await connectComet(url);
   const query = stargate.QueryClient.withExtensions(
     comet,

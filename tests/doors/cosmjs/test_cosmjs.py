@@ -26,6 +26,10 @@ def test_wallet(seen: dict[str, Any], devnet_node: DevnetNode) -> None:
     check_wallet(seen, devnet_node.get_address("owner"))
 
 
+def test_hardware_wallet(seen: dict[str, Any]) -> None:
+    assert seen["amino"] == [0, True]
+
+
 def test_staking(seen: dict[str, Any]) -> None:
     assert seen["delegation"] == {"denom": "udsc", "amount": "5000"}
     assert seen["delegationAfter"] == {"denom": "udsc", "amount": "2000"}
