@@ -33,13 +33,14 @@ from cosmos.gov.v1beta1 import gov_pb2
 from cosmos.upgrade.v1beta1 import upgrade_pb2
 from cosmos_proto import cosmos_pb2
 from google.protobuf.descriptor import FieldDescriptor
-from google.protobuf.message import DecodeError
 
 from node.runtime.errors import ChainError, Unauthorized
 from node.runtime.times import is_valid_time
 from node.runtime.tx import DecodedTx, parse_strict
 from proto.descent.authz.v1 import authz_pb2 as own_authz_pb2
 
+MAX_TX_BYTES = 64 * 2**10
+"""Larger ones are refused: who sends them has not paid yet when this JSON is made."""
 MAX_DEPTH = 16
 """Messages within messages, packed ones included."""
 DEC_DIGITS = 18
@@ -122,6 +123,8 @@ def _build_document(
     get_message_class: Callable[[str], Any],
 ) -> dict[str, Any]:
     body, fee = tx.body, tx.fee
+    if len(tx.raw) > MAX_TX_BYTES:
+        raise NotSigned(f"transactions over {MAX_TX_BYTES} bytes")
     if body.ByteSize() != len(tx.body_bytes):
         raise NotSigned("unknown fields of the body")
     if tx.has_deadline:
@@ -213,7 +216,7 @@ class _Writer:
         url = packed.type_url
         try:
             return parse_strict(_PACKED.get(url) or self._get_message_class(url), packed.value, url)
-        except (ChainError, DecodeError) as error:
+        except ChainError as error:
             raise NotSigned(f"what is packed as {url[:80]!r}") from error
 
 

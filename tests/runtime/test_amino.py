@@ -16,7 +16,7 @@ from cosmos.tx.signing.v1beta1 import signing_pb2
 from cosmos.tx.v1beta1 import tx_pb2
 from google.protobuf import any_pb2
 
-from node.runtime.amino import MAX_DEPTH
+from node.runtime.amino import MAX_DEPTH, MAX_TX_BYTES
 from node.runtime.coins import build_coin
 from node.runtime.tx import NON_CRITICAL_BIT
 from proto.descent.runs.v1 import runs_pb2
@@ -166,6 +166,10 @@ STAKE.allow_list.address.append(BOB.text)
         (authz_pb2.MsgGrant(granter=ALICE.text, grantee=BOB.text), "MsgGrant without grant"),
         (nest(MAX_DEPTH), f"messages nested deeper than {MAX_DEPTH}"),
         (
+            bank_pb2.MsgSend(from_address=ALICE.text, to_address="x" * MAX_TX_BYTES),
+            f"transactions over {MAX_TX_BYTES} bytes",
+        ),
+        (
             authz_pb2.MsgExec(
                 grantee=ALICE.text,
                 msgs=[any_pb2.Any(type_url="/cosmos.bank.v1beta1.MsgSend", value=b"\x92\x01\x00")],
@@ -173,10 +177,10 @@ STAKE.allow_list.address.append(BOB.text)
             "what is packed as '/cosmos.bank.v1beta1.MsgSend'",
         ),
     ],
-    ids=["one-of-several", "unknown-type", "missing", "deep", "unknown-field"],
+    ids=["one-of-several", "unknown-type", "missing", "deep", "large", "unknown-field"],
 )
 def test_invalid__no_words_for_it(driver: ChainDriver, message: Any, words: str) -> None:
-    result = driver.deliver(sign(driver, message, {}))
+    result = driver.deliver(sign(driver, message, {}, gas=2_000_000))
     assert result.code == 4, result.log
     assert words in result.log
     assert driver.get_account(ALICE).sequence == 0
