@@ -25,7 +25,8 @@
 | `substrate/`       |                  | metadata, storage view, extrinsics of that door          |
 | `node_view.py`     | `NodeView`       | the node's home, read-only, and the control socket       |
 | `snapshot.py`      | `Snapshot`       | committed state held still for one query                 |
-| `limits.py`        | `RateLimiter`    | what the doors over HTTP bear from one client            |
+| `limits.py`        | `GuardedProtocol` | what the doors over HTTP bear from one client           |
+| `rate.py`          | `RateLimiter`    | requests a second of one client address                  |
 | `sockets.py`       | `exchange`       | what the doors over HTTP and WebSocket have in common    |
 | `meter.py`         | `RequestMeter`   | counts and times requests, for the node's monitor        |
 | `process.py`       | `run_door`       | what every door process has in common                    |

@@ -21,9 +21,9 @@ import grpc
 from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
-from node.doors.limits import RateLimiter
 from node.doors.meter import OK, UNKNOWN, RequestMeter
 from node.doors.node_view import NodeView
+from node.doors.rate import RateLimiter
 from node.engine.errors import EngineUnreachable
 from node.runtime.application import HeightUnavailable
 from node.runtime.errors import QueryError
@@ -245,6 +245,8 @@ class Router(grpc.GenericRpcHandler):  # type: ignore[misc]
         Raises:
             MethodError: RESOURCE_EXHAUSTED: too many of this client.
         """
+        if not self._limiter.per_second:
+            return
         host = unquote(peer).partition(":")[2].rpartition(":")[0].strip("[]")
         wait_s = self._limiter.take(host)
         if wait_s:

@@ -33,10 +33,11 @@ from node.doors.grpc_services import (
     Router,
     parse_height_header,
 )
-from node.doors.limits import BodyRefused, RateLimiter, build_http_server, read_body
+from node.doors.limits import BodyRefused, build_http_server, read_body
 from node.doors.meter import OK, RequestMeter
 from node.doors.node_view import NodeView
 from node.doors.process import add_door_arguments, add_http_arguments, run_door
+from node.doors.rate import RateLimiter
 from node.doors.rest.json_form import format_message
 from node.doors.rest.openapi import build_document
 from node.doors.rest.page import ASSETS, POLICY, build_page, load_asset

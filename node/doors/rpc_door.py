@@ -33,10 +33,11 @@ from node.doors.jsonrpc import (
     build_response,
     dump_json,
 )
-from node.doors.limits import BodyRefused, RateLimiter, build_http_server, read_body
+from node.doors.limits import BodyRefused, build_http_server, read_body
 from node.doors.meter import RequestMeter
 from node.doors.node_view import NodeView
 from node.doors.process import add_door_arguments, add_http_arguments, run_door
+from node.doors.rate import RateLimiter
 from node.doors.rpc_chain import ChainRoutes
 from node.doors.rpc_events import EventHub
 from node.doors.rpc_tx import TxRoutes

@@ -7,14 +7,14 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from node.doors import limits
-from node.doors.limits import BodyRefused, GuardedProtocol, RateLimiter, compute_client_key
+from node.doors import limits, rate
+from node.doors.limits import BodyRefused
+from node.doors.rate import RateLimiter, compute_client_key
 from tests.support.devnet_node import ROOT, DevnetNode
 from tests.support.ports import find_free_port
 from tests.support.rest_client import Rest
@@ -51,7 +51,7 @@ def test_no_limit() -> None:
 
 
 def test_addresses_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "MAX_CLIENTS", 3)
+    monkeypatch.setattr(rate, "MAX_CLIENTS", 3)
     limiter = RateLimiter(1, Clock())
     for host in "abcde":
         limiter.take(host)
@@ -81,15 +81,8 @@ async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
 
     routes = [Route("/", answer, methods=["GET", "POST"])]
     found = find_free_port()
-    config = uvicorn.Config(
-        Starlette(routes=routes),
-        host="127.0.0.1",
-        port=found,
-        http=GuardedProtocol,
-        lifespan="off",
-        log_config=None,
-    )
-    server = uvicorn.Server(config)
+    app = Starlette(routes=routes)
+    server = limits.build_http_server(app, "127.0.0.1", found, lifespan="off")
     task = asyncio.create_task(server.serve())
     while not server.started:
         await asyncio.sleep(0.01)
