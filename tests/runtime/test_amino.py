@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+from amino import amino_pb2
 from cosmos.authz.v1beta1 import tx_pb2 as authz_pb2
 from cosmos.bank.v1beta1 import tx_pb2 as bank_pb2
 from cosmos.feegrant.v1beta1 import feegrant_pb2
@@ -189,3 +190,14 @@ def test_invalid__no_words_for_it(driver: ChainDriver, message: Any, words: str)
 def test_invalid__another_sign_mode(driver: ChainDriver) -> None:
     tx = sign(driver, build_send(5), show_send("5"), sign_mode=signing_pb2.SIGN_MODE_TEXTUAL)
     assert "only SIGN_MODE_DIRECT and SIGN_MODE_LEGACY_AMINO_JSON" in driver.deliver(tx).log
+
+
+def test_no_two_messages_share_a_name(driver: ChainDriver) -> None:
+    """Or a signature over one would stand for the other."""
+    calls = driver.chain.runtime.calls.values()
+    names = [
+        spec.message_class.DESCRIPTOR.GetOptions().Extensions[amino_pb2.name] for spec in calls
+    ]
+    named = [name for name in names if name]
+    assert len(named) > 30
+    assert sorted(set(named)) == sorted(named)
