@@ -77,10 +77,10 @@ def test_miner_that_misses_a_deadline(devnet: Devnet) -> None:
 
 
 def test_kill_at_random_moments(devnet: Devnet) -> None:
-    """Twenty-one kills; the validators replay all work in every round, so they would tell of a
+    """Twelve kills; the validators replay all work in every round, so they would tell of a
     state that was lost.
     """
-    kill_at_random(devnet, 7)
+    kill_at_random(devnet, 4)
     ensure_recovery(devnet)
 
 
