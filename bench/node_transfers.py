@@ -24,7 +24,6 @@ from coincurve.ecdsa import der_to_cdata, serialize_compact
 from cosmos.bank.v1beta1 import tx_pb2 as bank_tx
 from cosmos.tx.signing.v1beta1 import signing_pb2
 from cosmos.tx.v1beta1 import tx_pb2
-from google.protobuf import any_pb2
 from tendermint.abci import types_pb2 as abci
 
 from genesis.builder import GenesisBuilder
@@ -35,6 +34,7 @@ from node.runtime.application import Application
 from node.runtime.coins import build_coin
 from node.runtime.signatures import is_valid_signature
 from node.store.state import StateStore
+from proto.packing import pack_any
 
 GAS_LIMIT = 200_000
 FEE_UDSC = 200
@@ -62,15 +62,13 @@ class Sender:
 
     def sign(self, message: Any, gas_limit: int = GAS_LIMIT, fee_udsc: int = FEE_UDSC) -> bytes:
         """Sign one message and count the sequence up."""
-        packed = any_pb2.Any(type_url="/" + message.DESCRIPTOR.full_name)
-        packed.value = message.SerializeToString()
         auth = tx_pb2.AuthInfo()
         info = auth.signer_infos.add(public_key=build_key(self.public), sequence=self.sequence)
         info.mode_info.single.mode = signing_pb2.SIGN_MODE_DIRECT
         auth.fee.gas_limit = gas_limit
         auth.fee.amount.append(build_coin("udsc", fee_udsc))
         document = tx_pb2.SignDoc(
-            body_bytes=tx_pb2.TxBody(messages=[packed]).SerializeToString(),
+            body_bytes=tx_pb2.TxBody(messages=[pack_any(message)]).SerializeToString(),
             auth_info_bytes=auth.SerializeToString(),
             chain_id=CHAIN_ID,
             account_number=self.number,

@@ -15,12 +15,12 @@ from cosmos.base.v1beta1.coin_pb2 import Coin
 from cosmos.crypto.secp256k1.keys_pb2 import PubKey
 from cosmos.tx.signing.v1beta1.signing_pb2 import SIGN_MODE_DIRECT
 from cosmos.tx.v1beta1 import tx_pb2
-from google.protobuf.any_pb2 import Any as ProtoAny
 
 from chain_client.address import compute_address
 from chain_client.amounts import BASE_DENOM
 from chain_client.errors import InvalidInput, TxRefused
 from chain_client.keys import Key
+from proto.packing import pack_any
 
 GAS_ADJUSTMENT = Decimal("1.5")  # simulated gas times this is the limit
 DEFAULT_GAS_PRICE = Decimal("0.025")  # udsc a gas, when the node does not publish its minimum
@@ -164,14 +164,6 @@ class SequenceTracker:
     def forget(self, address: str) -> None:
         """Ask the chain again next time."""
         self.accounts.pop(address, None)
-
-
-def pack_any(message: Any) -> Any:
-    """Wrap a message in `google.protobuf.Any` with the type URL `/package.Name`."""
-    return ProtoAny(
-        type_url="/" + message.DESCRIPTOR.full_name,
-        value=message.SerializeToString(deterministic=True),
-    )
 
 
 def build_tx(

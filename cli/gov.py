@@ -49,7 +49,7 @@ async def propose(
     """Propose changes of parameters, an upgrade, a payment, or any messages."""
     from cosmos.gov.v1.tx_pb2 import MsgSubmitProposal
 
-    from chain_client.tx import pack_any
+    from proto.packing import pack_any
 
     amount_udsc, key = parse_amount(deposit), context.key(sender)
     async with context.client() as client:

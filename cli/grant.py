@@ -52,8 +52,8 @@ async def session(
     """Let another key make some calls, taking so much in all, for some time."""
     from cosmos.authz.v1beta1.tx_pb2 import MsgGrant
 
-    from chain_client.tx import pack_any
     from proto.descent.authz.v1.authz_pb2 import SessionAuthorization
+    from proto.packing import pack_any
 
     key, other = context.key(sender), context.address(grantee)
     calls = _find_calls(call or [])
@@ -82,7 +82,7 @@ async def fees(
     from cosmos.feegrant.v1beta1.feegrant_pb2 import BasicAllowance
     from cosmos.feegrant.v1beta1.tx_pb2 import MsgGrantAllowance
 
-    from chain_client.tx import pack_any
+    from proto.packing import pack_any
 
     key, other = context.key(sender), context.address(grantee)
     allowance = BasicAllowance()

@@ -79,7 +79,7 @@ async def create_operator(
     from cosmos.crypto.ed25519.keys_pb2 import PubKey
     from cosmos.staking.v1beta1.tx_pb2 import MsgCreateValidator
 
-    from chain_client.tx import pack_any
+    from proto.packing import pack_any
 
     amount_udsc = parse_amount(amount)
     key = context.key(sender)

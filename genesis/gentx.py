@@ -27,13 +27,14 @@ from google.protobuf.message import DecodeError
 from chain_client.address import operator_address
 from chain_client.amounts import BASE_DENOM, format_dsc
 from chain_client.keys import Key
-from chain_client.tx import build_tx, pack_any
+from chain_client.tx import build_tx
 from genesis.builder import GenesisBuilder
 from genesis.document import GenesisError
 from node.pallets.staking.types import UDSC_PER_POWER
 from node.runtime.addresses import AddressError, compute_account_address, decode_account
 from node.runtime.signatures import is_valid_signature
 from proto.descent.beacon.v1 import beacon_pb2
+from proto.packing import pack_any
 
 FORMAT = "descent-gentx/1"
 CREATE_URL = "/" + staking_tx.MsgCreateValidator.DESCRIPTOR.full_name

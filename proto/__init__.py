@@ -7,6 +7,7 @@ Importing this package first puts the `cosmos.*` and `tendermint.*` modules that
 |-------------------------|----------------------------------------------------------------|
 | `descent/<pallet>/v1`   | `.proto` sources with the stubs generated from them, committed |
 | `generate.py`           | makes the stubs again (`make proto`)                           |
+| `packing.py`            | `pack_any`: a message within a message                         |
 """
 
 import sys

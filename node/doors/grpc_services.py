@@ -250,8 +250,7 @@ class Router(grpc.GenericRpcHandler):  # type: ignore[misc]
         host = unquote(peer).partition(":")[2].rpartition(":")[0].strip("[]")
         wait_s = self._limiter.take(host)
         if wait_s:
-            limit = f"more than {self._limiter.per_second:g} requests a second"
-            detail = f"{limit}: try again in {math.ceil(wait_s)} s"
+            detail = f"{self._limiter.limit}: try again in {math.ceil(wait_s)} s"
             raise MethodError(grpc.StatusCode.RESOURCE_EXHAUSTED, detail)
 
     async def answer(self, path: str, request: bytes, query: Query) -> bytes | MethodError:

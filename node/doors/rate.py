@@ -25,6 +25,11 @@ class RateLimiter:
         self._get_time = get_time
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
+    @property
+    def limit(self) -> str:
+        """The limit in words, for who is refused."""
+        return f"more than {self.per_second:g} requests a second"
+
     def take(self, host: str) -> float:
         """Take a token; the seconds until there is one if there is none, else 0."""
         if not self.per_second:

@@ -145,7 +145,7 @@ class RestApp:
         if wait_s:
             raise RouteError(
                 grpc.StatusCode.RESOURCE_EXHAUSTED,
-                f"more than {self._limiter.per_second:g} requests a second",
+                self._limiter.limit,
                 headers={"retry-after": str(math.ceil(wait_s))},
             )
 

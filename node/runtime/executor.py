@@ -7,10 +7,8 @@ exception is a bug and is not caught, so the node stops.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from cosmos.base.abci.v1beta1 import abci_pb2
-from google.protobuf import any_pb2
 
 from node.runtime.ante import AnteHandler, Mode, decode_payer
 from node.runtime.context import BlockInfo, Context
@@ -23,6 +21,7 @@ from node.runtime.substrate.ante import ExtrinsicAnte
 from node.runtime.substrate.calls import CallTable
 from node.runtime.substrate.extrinsic import Extrinsic, decode_extrinsic, is_extrinsic
 from node.runtime.tx import DecodedTx, decode_tx
+from proto.packing import pack_any
 
 MAX_GAS_LIMIT = 2**63 - 1
 MAX_REMEMBERED = 10_000
@@ -161,7 +160,7 @@ class TxExecutor:
             with ctx.snapshot():
                 for index, (type_url, message) in enumerate(tx.messages):
                     response = self._runtime.dispatch(ctx, type_url, message)
-                    data.msg_responses.append(pack_response(response))
+                    data.msg_responses.append(pack_any(response))
                     events += [encode_event(event, index) for event in ctx.events]
                     ctx.events.clear()
         except OutOfGas as error:
@@ -181,9 +180,3 @@ def list_payers(tx: DecodedTx | Extrinsic) -> tuple[bytes, ...]:
     if tx.fee.granter:
         return (*tx.facts.signers, decode_payer(tx.fee.granter))
     return tuple(tx.facts.signers)
-
-
-def pack_response(response: Any) -> Any:
-    """Pack a message response."""
-    value = response.SerializeToString(deterministic=True)
-    return any_pb2.Any(type_url="/" + response.DESCRIPTOR.full_name, value=value)

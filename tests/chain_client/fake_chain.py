@@ -22,8 +22,8 @@ import proto  # noqa: F401
 from chain_client.effects import Call
 from chain_client.errors import NodeUnreachable, NotFound, QueryFailed
 from chain_client.keys import Key
-from chain_client.tx import pack_any
 from proto.descent.node.v1 import node_pb2 as watch_pb2
+from proto.packing import pack_any
 
 CHAIN_ID = "descent-devnet-1"
 GAS_USED = 70_000

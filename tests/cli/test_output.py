@@ -2,19 +2,13 @@
 
 import json
 import os
-import socket
 from pathlib import Path
 
 import pytest
 
 from cli.main import run
 from cli.output import VerificationFailed, report, to_json, to_table
-
-
-def unused_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+from tests.support.ports import find_free_port
 
 
 def test_json_form() -> None:
@@ -101,7 +95,7 @@ def test_refusals(
 def test_unreachable_exits_3(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    node = f"127.0.0.1:{unused_port()}"
+    node = f"127.0.0.1:{find_free_port()}"
     full = [*arguments, "--home", str(tmp_path), "--node", node, "--output", "json"]
     assert run(full) == 3
     out, err = capsys.readouterr()
@@ -116,7 +110,7 @@ def test_home__devnet_started_here(
     monkeypatch.delenv("DESCENT_HOME", raising=False)
     monkeypatch.delenv("DESCENT_NODE", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "user"))
-    node = f"127.0.0.1:{unused_port()}"
+    node = f"127.0.0.1:{find_free_port()}"
     (tmp_path / ".devnet").mkdir()
     (tmp_path / ".devnet" / "devnet.json").write_text(
         json.dumps({"chain_id": "x-1", "endpoints": {"grpc": node}})

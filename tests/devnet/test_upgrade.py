@@ -14,13 +14,13 @@ from cosmos.upgrade.v1beta1 import upgrade_pb2
 
 from chain_client.keys import Key
 from chain_client.sync_client import SyncChainClient
-from chain_client.tx import pack_any
 from node.doors.supervisor import GRPC_PORT
 from node.pallets.gov.types import GovParams
 from node.runtime.addresses import encode_account
 from node.runtime.pallet import AUTHORITY_ADDR
 from node.runtime.params import ParamsCodec
 from node.store.state import StateStore
+from proto.packing import pack_any
 from tests.support.comet_network import CometNetwork, needs_cometbft
 from tests.support.devnet_node import DevnetNode, get_secret
 from tests.support.upgraded_node import NAME, WINDOW_BLOCKS

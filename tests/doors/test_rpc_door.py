@@ -4,8 +4,6 @@ import base64
 import hashlib
 import json
 import socket as socket_library
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -15,8 +13,7 @@ import requests
 from websockets.sync.client import ClientConnection, connect
 
 from node.doors.tx_proofs import hash_inner, hash_leaf
-from tests.support.devnet_node import ROOT, DevnetNode
-from tests.support.ports import find_free_port
+from tests.support.devnet_node import DevnetNode, open_another_door
 
 
 class Rpc:
@@ -316,19 +313,16 @@ def test_clients_that_leave_are_no_fault(devnet_node: DevnetNode) -> None:
 
 def test_rate_limit(devnet_node: DevnetNode) -> None:
     """A second door on the same home, with a limit."""
-    port = find_free_port()
-    command = [sys.executable, "-m", "node.doors.rpc_door", "--home", str(devnet_node.home)]
-    command += ["--port", str(port), "--max-requests-per-second", "1"]
-    with subprocess.Popen(command, cwd=ROOT) as process, requests.Session() as http:
+    flags = ("--max-requests-per-second", "1")
+    with (
+        open_another_door("node.doors.rpc_door", devnet_node.home, *flags) as port,
+        requests.Session() as http,
+    ):
         http.trust_env = False
-        try:
-            devnet_node.wait_until(lambda: devnet_node.is_open(port), 40.0)
-            answers = [http.get(f"http://127.0.0.1:{port}/health", timeout=10) for _ in range(8)]
-            assert answers[0].status_code == 200
-            assert answers[-1].status_code == 429
-            assert int(answers[-1].headers["retry-after"]) >= 1
-        finally:
-            process.terminate()
+        answers = [http.get(f"http://127.0.0.1:{port}/health", timeout=10) for _ in range(8)]
+        assert answers[0].status_code == 200
+        assert answers[-1].status_code == 429
+        assert int(answers[-1].headers["retry-after"]) >= 1
 
 
 def test_proof_hashes_are_rfc_6962() -> None:

@@ -21,7 +21,7 @@ from node.doors.supervisor import (
     list_comet_doors,
     list_doors,
 )
-from tests.support.devnet_node import DevnetNode
+from tests.support.devnet_node import DevnetNode, is_open
 from tests.support.ports import find_free_port
 
 IDLE = "tests.doors.idle_door"
@@ -132,7 +132,7 @@ def test_crashed_doors_never_stop_the_node(own_node: DevnetNode) -> None:
     for door in doors.values():
         door.kill()
     own_node.wait_until(lambda: own_node.get_height() > height + 2)
-    own_node.wait_until(lambda: own_node.is_open(own_node.rpc_port))
+    own_node.wait_until(lambda: is_open(own_node.rpc_port))
     assert not {d.pid for d in doors.values()} & {d.pid for d in list_doors_of(own_node).values()}
 
 

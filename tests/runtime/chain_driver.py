@@ -14,7 +14,6 @@ from cosmos.crypto.ed25519 import keys_pb2
 from cosmos.staking.v1beta1 import staking_pb2
 from cosmos.tx.signing.v1beta1 import signing_pb2
 from cosmos.tx.v1beta1 import tx_pb2
-from google.protobuf import any_pb2
 from tendermint.abci import types_pb2 as abci
 from tendermint.types import validator_pb2
 
@@ -30,6 +29,7 @@ from node.runtime.extensions import make_extension_sign_bytes
 from node.runtime.options import NodeOptions
 from node.runtime.state import EmptyReader, Overlay
 from node.store.state import StateStore
+from proto.packing import pack_any
 
 CHAIN_ID = "descent-test-1"
 GENESIS_SECONDS = 1_700_000_000
@@ -76,10 +76,7 @@ def build_tx(
     body = tx_pb2.TxBody(memo=memo, timeout_height=timeout_height)
     if timeout_seconds:
         body.timeout_timestamp.seconds = timeout_seconds
-    for message in messages:
-        packed = any_pb2.Any(type_url="/" + message.DESCRIPTOR.full_name)
-        packed.value = message.SerializeToString()
-        body.messages.append(packed)
+    body.messages.extend(pack_any(message) for message in messages)
     auth = tx_pb2.AuthInfo()
     info = auth.signer_infos.add(public_key=build_key(key.public), sequence=sequence)
     info.mode_info.single.mode = sign_mode

@@ -21,6 +21,7 @@ from node.runtime.amino import MAX_DEPTH, MAX_TX_BYTES
 from node.runtime.coins import build_coin
 from node.runtime.tx import NON_CRITICAL_BIT
 from proto.descent.runs.v1 import runs_pb2
+from proto.packing import pack_any
 from tests.runtime.chain_driver import CHAIN_ID, ChainDriver, Key
 
 AMINO = signing_pb2.SIGN_MODE_LEGACY_AMINO_JSON
@@ -55,11 +56,6 @@ def show_send(amount: str) -> dict[str, Any]:
     return {"type": "cosmos-sdk/MsgSend", "value": value}
 
 
-def pack(message: Any) -> Any:
-    url = "/" + message.DESCRIPTOR.full_name
-    return any_pb2.Any(type_url=url, value=message.SerializeToString())
-
-
 def test_send(driver: ChainDriver) -> None:
     before = driver.get_balance(BOB)
     tx = sign(driver, build_send(5), show_send("5"))
@@ -86,7 +82,7 @@ def test_times_and_packed_messages(driver: ChainDriver) -> None:
     allowance.period.seconds, allowance.period.nanos = 60, 5
     allowance.period_reset.FromJsonString("2030-01-01T00:00:00Z")
     message = feegrant_tx_pb2.MsgGrantAllowance(
-        granter=ALICE.text, grantee=BOB.text, allowance=pack(allowance)
+        granter=ALICE.text, grantee=BOB.text, allowance=pack_any(allowance)
     )
     value = {
         "basic": {"expiration": "2040-01-02T03:04:05.1Z", "spend_limit": []},
@@ -151,7 +147,7 @@ def grant(authorization: Any) -> Any:
 def nest(depth: int) -> Any:
     message = build_send(1)
     for _ in range(depth):
-        message = authz_pb2.MsgExec(grantee=ALICE.text, msgs=[pack(message)])
+        message = authz_pb2.MsgExec(grantee=ALICE.text, msgs=[pack_any(message)])
     return message
 
 
@@ -162,7 +158,7 @@ STAKE.allow_list.address.append(BOB.text)
 @pytest.mark.parametrize(
     ("message", "words"),
     [
-        (grant(pack(STAKE)), "what is packed as '/cosmos.staking.v1beta1.StakeAuthorization'"),
+        (grant(pack_any(STAKE)), "what is packed as '/cosmos.staking.v1beta1.StakeAuthorization'"),
         (grant(any_pb2.Any(type_url="/nobody.Knows")), "what is packed as '/nobody.Knows'"),
         (authz_pb2.MsgGrant(granter=ALICE.text, grantee=BOB.text), "MsgGrant without grant"),
         (nest(MAX_DEPTH), f"messages nested deeper than {MAX_DEPTH}"),

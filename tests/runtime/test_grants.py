@@ -8,7 +8,7 @@ from cosmos.feegrant.v1beta1 import tx_pb2 as feegrant_tx_pb2
 
 from node.runtime.coins import build_coin
 from proto.descent.authz.v1 import authz_pb2
-from tests.pallets.gov.gov_chain import pack
+from proto.packing import pack_any
 from tests.runtime.chain_driver import ChainDriver, Key
 from tests.runtime.test_transactions import build_send
 
@@ -21,16 +21,16 @@ def test_session_key_without_coins(driver: ChainDriver) -> None:
     allow = feegrant_tx_pb2.MsgGrantAllowance(
         granter=ALICE.text,
         grantee=KEY.text,
-        allowance=pack(feegrant_pb2.BasicAllowance(spend_limit=[build_coin("udsc", 1_000)])),
+        allowance=pack_any(feegrant_pb2.BasicAllowance(spend_limit=[build_coin("udsc", 1_000)])),
     )
     session = authz_pb2.SessionAuthorization(allowed_calls=[SEND], spend_limit_udsc=700)
     grant = authz_tx_pb2.MsgGrant(granter=ALICE.text, grantee=KEY.text)
-    grant.grant.authorization.CopyFrom(pack(session))
+    grant.grant.authorization.CopyFrom(pack_any(session))
     assert driver.deliver(driver.sign(ALICE, allow, grant, gas=400_000)).code == 0
 
     def execute(amount: int, fee: int) -> bytes:
         message = authz_tx_pb2.MsgExec(
-            grantee=KEY.text, msgs=[pack(build_send(ALICE, BOB, amount))]
+            grantee=KEY.text, msgs=[pack_any(build_send(ALICE, BOB, amount))]
         )
         return driver.sign(KEY, message, fee=fee, gas=400_000, granter=ALICE.text)
 

@@ -6,12 +6,13 @@ devnet preset; accounts go by their devnet names.
 
 from __future__ import annotations
 
+import contextlib
 import random
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from genesis.devnet import get_account, init_devnet_home
 from node.chain import CHAIN_ID
 from node.doors.supervisor import get_listen, is_port_free
 from node.operation import MONITOR_PORT
+from tests.support.ports import find_free_port
 from tests.support.transfers import build_send
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,6 +42,38 @@ def find_port_offset() -> int:
         if all(is_port_free("127.0.0.1", port) for port in ports):
             return offset
     raise AssertionError("no free ports")
+
+
+@contextlib.contextmanager
+def open_another_door(module: str, home: Path, *flags: str) -> Iterator[int]:
+    """Start one more door on a home, as an operator may; yields its port once it listens.
+
+    Args:
+        module: for example `node.doors.rest_door`.
+        home: of a node that runs.
+        flags: of the door, beside `--home` and `--port`.
+    """
+    port = find_free_port()
+    command = [sys.executable, "-m", module, "--home", str(home), "--port", str(port), *flags]
+    with subprocess.Popen(command, cwd=ROOT) as process:
+        try:
+            deadline = time.monotonic() + START_TIMEOUT_S
+            while not is_open(port):
+                assert process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            yield port
+        finally:
+            process.terminate()
+
+
+def is_open(port: int) -> bool:
+    """Tell whether something listens on a port."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def get_secret(name: str) -> bytes:
@@ -71,7 +105,7 @@ class DevnetNode:
             self.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
         self.wait_until(lambda: self.get_height() >= 1, START_TIMEOUT_S)
         for port in (self.rpc_port, self.substrate_port, self.rest_port):
-            self.wait_until(lambda port=port: self.is_open(port), START_TIMEOUT_S)
+            self.wait_until(lambda port=port: is_open(port), START_TIMEOUT_S)
 
     def stop(self) -> None:
         """Stop the node as an operator does."""
@@ -99,14 +133,6 @@ class DevnetNode:
     def read_logs(self) -> str:
         """Read the end of the log of node and doors."""
         return (self.home / "node.log").read_text()[-4000:]
-
-    def is_open(self, port: int) -> bool:
-        """Tell whether a door listens."""
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            return False
-        return True
 
     def ask(self, path: str, request: Any, response_class: Any) -> Any:
         """Ask the gRPC door one question."""

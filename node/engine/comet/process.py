@@ -52,6 +52,20 @@ def require_binary() -> Path:
     return binary
 
 
+def build_call(home: Path, name: str, *flags: str) -> tuple[list[str], dict[str, Any]]:
+    """Build the call of one of CometBFT's commands on a home.
+
+    Returns:
+        The command line, and the options of the process: it works in its home, so the home it is
+        told is absolute, and it ends with this process.
+
+    Raises:
+        EngineMissing: as `require_binary`.
+    """
+    command = [str(require_binary()), name, "--home", str(home.absolute()), *flags]
+    return command, {"cwd": home, "preexec_fn": die_with_parent}
+
+
 class WatchedApplication:
     """The application; mirror and snapshots are told what it finalized and committed."""
 
@@ -97,7 +111,7 @@ async def run_comet(
         EngineStopped: CometBFT ended by itself.
         Whatever the application raises: the node has to stop then.
     """
-    binary = require_binary()
+    call = build_call(home, "start")
     prepare_home(home, settings)
     genesis = GenesisDoc.load(home / "config" / "genesis.json")
     rpc = CometRpc(get_connect_host(settings.host), settings.rpc_port)
@@ -113,7 +127,7 @@ async def run_comet(
     server = AbciServer(watched, snapshots, home / "data" / ABCI_SOCKET_NAME)
     try:
         await server.start()
-        await _run_engine(binary, home, server, mirror, stopping, application, on_ready)
+        await _run_engine(call, server, mirror, stopping, application, on_ready)
     finally:
         await server.stop()
         await snapshots.close()
@@ -123,8 +137,7 @@ async def run_comet(
 
 
 async def _run_engine(
-    binary: Path,
-    home: Path,
+    call: tuple[list[str], dict[str, Any]],
     server: AbciServer,
     mirror: BlockMirror,
     stopping: asyncio.Event,
@@ -132,12 +145,8 @@ async def _run_engine(
     on_ready: Callable[[], None] | None,
 ) -> None:
     """Run CometBFT until something ends; raise what it was."""
-    process = await asyncio.create_subprocess_exec(
-        *(str(binary), "start", "--home", str(home.absolute())),
-        cwd=home,
-        start_new_session=True,
-        preexec_fn=die_with_parent,
-    )
+    command, options = call
+    process = await asyncio.create_subprocess_exec(*command, start_new_session=True, **options)
     mirroring = asyncio.create_task(asyncio.to_thread(mirror.run), name="block mirror")
     ended = asyncio.create_task(process.wait(), name="cometbft")
     stop = asyncio.create_task(stopping.wait(), name="stop")

@@ -15,7 +15,6 @@ from itertools import pairwise
 from typing import Any
 
 from cosmos.auth.v1beta1 import auth_pb2, query_pb2, tx_pb2
-from google.protobuf import any_pb2
 
 from node.pallets.accounts.types import AccountsParams
 from node.runtime.addresses import (
@@ -32,6 +31,7 @@ from node.runtime.paging import paginate
 from node.runtime.pallet import Pallet, invariant, query
 from node.runtime.params import ParamsCodec
 from node.runtime.storage import Item, Map, Schema, Sequence
+from proto.packing import pack_any
 
 
 class AccountsSchema(Schema):
@@ -40,13 +40,6 @@ class AccountsSchema(Schema):
     params = Item(0x00, "params", ParamsCodec(AccountsParams))
     accounts: Map[bytes, Any] = Map(0x01, "accounts", ADDRESS, ProtoCodec(auth_pb2.BaseAccount))
     next_number = Sequence(0x02, "next_account_number")
-
-
-def pack_any(message: Any) -> Any:
-    """Pack into `Any` with the Cosmos form of the type URL, `/package.Name`."""
-    packed = any_pb2.Any(type_url="/" + message.DESCRIPTOR.full_name)
-    packed.value = message.SerializeToString(deterministic=True)
-    return packed
 
 
 class AccountsPallet(Pallet[AccountsSchema]):

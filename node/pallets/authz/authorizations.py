@@ -13,7 +13,6 @@ from typing import Any
 
 from cosmos.authz.v1beta1 import authz_pb2
 from cosmos.bank.v1beta1 import authz_pb2 as bank_authz_pb2
-from google.protobuf import any_pb2
 from google.protobuf.message import DecodeError
 
 from node.pallets.authz.errors import (
@@ -50,12 +49,6 @@ def open_authorization(packed: Any) -> Any:
         return authorization_class.FromString(packed.value)
     except DecodeError as error:
         raise InvalidRequest(f"{packed.type_url} does not parse") from error
-
-
-def pack_authorization(authorization: Any) -> Any:
-    """Pack an authorization."""
-    url = "/" + authorization.DESCRIPTOR.full_name
-    return any_pb2.Any(type_url=url, value=authorization.SerializeToString(deterministic=True))
 
 
 def check_authorization(authorization: Any, url: str, dispatcher: Dispatcher) -> str:

@@ -23,7 +23,6 @@ from node.pallets.authz.authorizations import (
     SESSION_URL,
     check_authorization,
     open_authorization,
-    pack_authorization,
     spend_send,
     spend_session,
 )
@@ -58,6 +57,7 @@ from node.runtime.paging import paginate, paginate_keys
 from node.runtime.pallet import Pallet, call, invariant, query
 from node.runtime.parsing import parse_account
 from node.runtime.times import get_nanoseconds, is_valid_time, list_due
+from proto.packing import pack_any
 
 Key = tuple[bytes, bytes, str]
 
@@ -182,7 +182,7 @@ class AuthzPallet(Pallet[AuthzSchema]):
             texts = encode_account(granter), encode_account(grantee)
             ctx.emit(AuthorizationRevoked(type_url, *texts))
         elif left != authorization:
-            found.authorization.CopyFrom(pack_authorization(left))
+            found.authorization.CopyFrom(pack_any(left))
             self._write(ctx, key, found)
         return response
 

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from cosmos.feegrant.v1beta1 import feegrant_pb2
-from google.protobuf import any_pb2
 from google.protobuf.message import DecodeError
 
 from node.pallets.feegrant.errors import (
@@ -30,6 +29,7 @@ from node.pallets.staking.types import build_timestamp
 from node.runtime.coins import build_coin, parse_coins
 from node.runtime.errors import InvalidRequest, ensure
 from node.runtime.times import get_nanoseconds, is_valid_duration, is_valid_time
+from proto.packing import pack_any
 
 Coins = Sequence[tuple[str, int]]
 CLASSES: dict[str, Any] = {
@@ -54,12 +54,6 @@ def open_allowance(packed: Any) -> Any:
         return allowance_class.FromString(packed.value)
     except DecodeError as error:
         raise InvalidRequest(f"{packed.type_url} does not parse") from error
-
-
-def pack_allowance(allowance: Any) -> Any:
-    """Pack an allowance."""
-    url = "/" + allowance.DESCRIPTOR.full_name
-    return any_pb2.Any(type_url=url, value=allowance.SerializeToString(deterministic=True))
 
 
 def find_basic(allowance: Any) -> Any:
@@ -90,7 +84,7 @@ def check_allowance(allowance: Any, now_ns: int, depth: int = 0) -> None:
         ensure(len(messages) <= MAX_ALLOWED_MESSAGES, InvalidRequest, "too many messages")
         inner = open_allowance(allowance.allowance)
         check_allowance(inner, now_ns, depth + 1)
-        allowance.allowance.CopyFrom(pack_allowance(inner))
+        allowance.allowance.CopyFrom(pack_any(inner))
         return
     basic = find_basic(allowance)
     parse_coins(basic.spend_limit, allow_empty=True)
@@ -119,7 +113,7 @@ def use_allowance(allowance: Any, fee: Coins, type_urls: Sequence[str], now_ns: 
             ensure(type_url in allowed, MessageNotAllowed, type_url)
         inner = open_allowance(allowance.allowance)
         is_used_up = use_allowance(inner, fee, type_urls, now_ns)
-        allowance.allowance.CopyFrom(pack_allowance(inner))
+        allowance.allowance.CopyFrom(pack_any(inner))
         return is_used_up
     expires_ns = get_expiry_ns(allowance)
     ensure(expires_ns == 0 or expires_ns > now_ns, AllowanceExpired)

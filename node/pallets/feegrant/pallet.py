@@ -23,7 +23,6 @@ from node.pallets.feegrant.allowances import (
     check_allowance,
     get_expiry_ns,
     open_allowance,
-    pack_allowance,
     use_allowance,
 )
 from node.pallets.feegrant.errors import FEEGRANT_ERRORS, AllowanceMissing
@@ -47,6 +46,7 @@ from node.runtime.paging import paginate, paginate_keys
 from node.runtime.pallet import Pallet, call, invariant, query
 from node.runtime.parsing import parse_account
 from node.runtime.times import list_due
+from proto.packing import pack_any
 
 Key = tuple[bytes, bytes]
 """Grantee, granter."""
@@ -89,7 +89,7 @@ class FeegrantPallet(Pallet[FeegrantSchema]):
         if use_allowance(allowance, fee, type_urls, ctx.block.time_ns):
             self._forget(ctx, key)
         else:
-            grant.allowance.CopyFrom(pack_allowance(allowance))
+            grant.allowance.CopyFrom(pack_any(allowance))
             self.storage.grants.set(ctx, key, grant)
         ctx.emit(AllowanceUsed(*texts))
 
@@ -112,7 +112,7 @@ class FeegrantPallet(Pallet[FeegrantSchema]):
         check_allowance(allowance, ctx.block.time_ns)
         self._accounts.ensure_account(ctx, grantee)
         grant = feegrant_pb2.Grant(
-            granter=msg.granter, grantee=msg.grantee, allowance=pack_allowance(allowance)
+            granter=msg.granter, grantee=msg.grantee, allowance=pack_any(allowance)
         )
         self.storage.grants.set(ctx, key, grant)
         self.storage.grants_by_granter.add(ctx, (origin, grantee))

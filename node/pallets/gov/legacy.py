@@ -18,13 +18,13 @@ from cosmos.upgrade.v1beta1 import tx_pb2 as upgrade_tx_pb2
 from cosmos.upgrade.v1beta1 import upgrade_pb2
 from google.protobuf.message import DecodeError
 
-from node.pallets.accounts.pallet import pack_any
 from node.pallets.gov.errors import MessageInvalid, VoteInvalid
 from node.pallets.gov.queries import GovQueries
 from node.pallets.gov.types import format_decimal, parse_decimal
 from node.runtime.addresses import encode_account
 from node.runtime.context import Context
 from node.runtime.pallet import AUTHORITY_ADDR, call, query
+from proto.packing import pack_any
 
 SERVICE = old_query_pb2.DESCRIPTOR.services_by_name["Query"]
 

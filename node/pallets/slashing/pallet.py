@@ -22,7 +22,6 @@ from cosmos.evidence.v1beta1 import query_pb2 as evidence_query_pb2
 from cosmos.slashing.v1beta1 import query_pb2, slashing_pb2, tx_pb2
 from google.protobuf import timestamp_pb2
 
-from node.pallets.accounts.pallet import pack_any
 from node.pallets.slashing.errors import (
     SLASHING_ERRORS,
     JailedOperatorUnknown,
@@ -62,6 +61,7 @@ from node.runtime.errors import (
 from node.runtime.paging import paginate
 from node.runtime.pallet import Pallet, call, invariant, query
 from node.runtime.times import get_nanoseconds
+from proto.packing import pack_any
 
 SERVICE = query_pb2.DESCRIPTOR.services_by_name["Query"]
 EVIDENCE_SERVICE = evidence_query_pb2.DESCRIPTOR.services_by_name["Query"]

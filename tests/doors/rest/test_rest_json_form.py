@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from node.doors.rest.decimals import DecimalError, format_decimal, parse_decimal
 from node.doors.rest.json_form import MAX_DEPTH, FormError, format_message, parse_message
 from proto.descent.runs.v1 import runs_pb2
+from proto.packing import pack_any
 
 RANDOM_MESSAGES = (
     tx_pb2.Tx,
@@ -33,12 +34,6 @@ RANDOM_MESSAGES = (
     runs_pb2.RunSpec,
     slashing_pb2.Params,
 )
-
-
-def wrap(message: Any) -> AnyMessage:
-    return AnyMessage(
-        type_url="/" + message.DESCRIPTOR.full_name, value=message.SerializeToString()
-    )
 
 
 def test_names_numbers_bytes_and_nulls() -> None:
@@ -67,7 +62,7 @@ def test_any_enum_and_times() -> None:
     assert built["consensus_pubkey"] is None
     assert built["commission"]["commission_rates"]["rate"] == "0.000000000000000000"
     account = auth_pb2.BaseAccount(address="descent1", sequence=3)
-    built = format_message(wrap(account))
+    built = format_message(pack_any(account))
     assert built["@type"] == "/cosmos.auth.v1beta1.BaseAccount"
     assert (built["sequence"], built["pub_key"]) == ("3", None)
 
@@ -93,9 +88,9 @@ def test_any_of_an_unknown_type_is_bytes() -> None:
 
 
 def test_deep_nesting_ends_in_bytes() -> None:
-    message = wrap(bank_tx.MsgSend())
+    message = pack_any(bank_tx.MsgSend())
     for _ in range(3 * MAX_DEPTH):
-        message = wrap(authz_tx.MsgExec(grantee="descent1", msgs=[message]))
+        message = pack_any(authz_tx.MsgExec(grantee="descent1", msgs=[message]))
     text = json.dumps(format_message(message))
     assert text.count("@type") < 2 * MAX_DEPTH
 
@@ -112,10 +107,10 @@ def test_transaction_there_and_back() -> None:
     create = staking_tx.MsgCreateValidator(
         commission={"rate": "1" + "0" * 17, "max_rate": "2" + "0" * 17},
         value=coin_pb2.Coin(denom="udsc", amount="1"),
-        pubkey=wrap(auth_pb2.BaseAccount(address="x")),
+        pubkey=pack_any(auth_pb2.BaseAccount(address="x")),
     )
     tx = tx_pb2.Tx(
-        body={"messages": [wrap(create)], "memo": "\u00e9<>&"}, signatures=[b"", b"\x01"]
+        body={"messages": [pack_any(create)], "memo": "\u00e9<>&"}, signatures=[b"", b"\x01"]
     )
     built = format_message(tx)
     assert built["body"]["messages"][0]["commission"]["rate"] == "0.100000000000000000"
@@ -161,7 +156,7 @@ def fill(rng: random.Random, message: Any, depth: int = 0) -> Any:
             target.SetInParent()
             if field.message_type.full_name == "google.protobuf.Any":
                 inner = fill(rng, rng.choice((bank_tx.MsgSend, coin_pb2.DecCoin))(), depth + 1)
-                target.CopyFrom(wrap(inner))
+                target.CopyFrom(pack_any(inner))
             elif field.message_type.full_name.startswith("google.protobuf."):
                 target.seconds, target.nanos = rng.randrange(2**31), rng.randrange(10**9)
             else:

@@ -1,8 +1,6 @@
 """What one client may do to the REST door: how often, how much, how slowly."""
 
 import asyncio
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator
 
@@ -15,7 +13,7 @@ from starlette.routing import Route
 from node.doors import limits, rate
 from node.doors.limits import BodyRefused
 from node.doors.rate import RateLimiter, compute_client_key
-from tests.support.devnet_node import ROOT, DevnetNode
+from tests.support.devnet_node import DevnetNode, open_another_door
 from tests.support.ports import find_free_port
 from tests.support.rest_client import Rest
 
@@ -167,29 +165,16 @@ async def test_large_body(port: int) -> None:
 
 def test_a_door_with_a_limit_and_cors(devnet_node: DevnetNode) -> None:
     """A second door on the same home, as an operator starts more of them."""
-    port = find_free_port()
-    command = [sys.executable, "-m", "node.doors.rest_door", "--home", str(devnet_node.home)]
-    command += ["--port", str(port), "--max-requests-per-second", "1"]
-    command += ["--cors-allowed-origin", ORIGIN]
-    rest = Rest(port)
-    with subprocess.Popen(command, cwd=ROOT) as process:
-        try:
+    flags = ("--max-requests-per-second", "1", "--cors-allowed-origin", ORIGIN)
+    with open_another_door("node.doors.rest_door", devnet_node.home, *flags) as port:
+        rest = Rest(port)
+        with rest.http:
             check_limited(rest)
-        finally:
-            process.terminate()
-            rest.http.close()
 
 
 def check_limited(rest: Rest) -> None:
     """Check the door's CORS, and that it says when to come again."""
-    deadline = time.monotonic() + 40
-    while True:
-        try:
-            allowed = rest.ask("/cosmos/bank/v1beta1/params", headers={"origin": ORIGIN})
-            break
-        except OSError:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+    allowed = rest.ask("/cosmos/bank/v1beta1/params", headers={"origin": ORIGIN})
     assert allowed.headers["access-control-allow-origin"] == ORIGIN
     assert "x-cosmos-block-height" in allowed.headers["access-control-expose-headers"]
     asked = {"origin": ORIGIN, "access-control-request-method": "POST"}

@@ -13,7 +13,7 @@ from chain_client.errors import ProofInvalid
 from chain_client.state_proofs import describe_balance, verify_read_proof
 from node.doors.substrate.subscriptions import MAX_SUBSCRIPTIONS
 from node.runtime.addresses import encode_account
-from tests.support.devnet_node import DevnetNode
+from tests.support.devnet_node import DevnetNode, is_open
 
 
 def post(node: DevnetNode, body: Any) -> Any:
@@ -172,8 +172,8 @@ def test_hashes_survive_a_restart_of_the_door(devnet_node: DevnetNode) -> None:
     for child in psutil.Process(devnet_node.process.pid).children():
         if "node.doors.substrate_door" in child.cmdline():
             child.kill()
-    devnet_node.wait_until(lambda: not devnet_node.is_open(devnet_node.substrate_port))
-    devnet_node.wait_until(lambda: devnet_node.is_open(devnet_node.substrate_port))
+    devnet_node.wait_until(lambda: not is_open(devnet_node.substrate_port))
+    devnet_node.wait_until(lambda: is_open(devnet_node.substrate_port))
     after = [ask(devnet_node, "chain_getBlockHash", number)["result"] for number in range(3)]
     assert before == after
     assert None not in after

@@ -22,7 +22,7 @@ from node.runtime.coins import build_coin
 from node.runtime.errors import InsufficientFunds, InvalidRequest, UnknownRequest
 from node.runtime.pallet import Pallet
 from proto.descent.authz.v1 import authz_pb2 as own_pb2
-from tests.pallets.gov.gov_chain import pack
+from proto.packing import pack_any
 from tests.pallets.harness import Harness, make_text_addr
 from tests.pallets.staking.staking_chain import (
     build_create,
@@ -55,7 +55,7 @@ def chain() -> Harness:
 
 def build_grant(authorization: Any, seconds: int = 0, grantee: str = "key") -> Any:
     message = tx_pb2.MsgGrant(granter=make_text_addr("alice"), grantee=make_text_addr(grantee))
-    message.grant.authorization.CopyFrom(pack(authorization))
+    message.grant.authorization.CopyFrom(pack_any(authorization))
     if seconds:
         message.grant.expiration.seconds = seconds
     return message
@@ -63,7 +63,7 @@ def build_grant(authorization: Any, seconds: int = 0, grantee: str = "key") -> A
 
 def build_exec(*messages: Any, grantee: str = "key") -> Any:
     return tx_pb2.MsgExec(
-        grantee=make_text_addr(grantee), msgs=[pack(message) for message in messages]
+        grantee=make_text_addr(grantee), msgs=[pack_any(message) for message in messages]
     )
 
 

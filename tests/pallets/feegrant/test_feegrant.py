@@ -19,7 +19,7 @@ from node.pallets.feegrant.pallet import FeegrantPallet
 from node.runtime.coins import build_coin
 from node.runtime.errors import ChainError, InvalidAddress, InvalidRequest
 from node.runtime.pallet import Pallet
-from tests.pallets.gov.gov_chain import pack
+from proto.packing import pack_any
 from tests.pallets.harness import Harness, build_base_pallets, make_addr, make_text_addr
 
 SERVICE = "/cosmos.feegrant.v1beta1.Query"
@@ -40,7 +40,9 @@ def chain() -> Harness:
 
 def build_grant(allowance: Any, grantee: str = "key") -> Any:
     return tx_pb2.MsgGrantAllowance(
-        granter=make_text_addr("payer"), grantee=make_text_addr(grantee), allowance=pack(allowance)
+        granter=make_text_addr("payer"),
+        grantee=make_text_addr(grantee),
+        allowance=pack_any(allowance),
     )
 
 
@@ -119,7 +121,7 @@ def test_periodic(chain: Harness) -> None:
 
 def test_allowed_messages(chain: Harness) -> None:
     allowance = feegrant_pb2.AllowedMsgAllowance(
-        allowance=pack(build_basic(100)), allowed_messages=[SEND]
+        allowance=pack_any(build_basic(100)), allowed_messages=[SEND]
     )
     chain.run(build_grant(allowance))
     with pytest.raises(MessageNotAllowed):
@@ -147,7 +149,10 @@ def test_revoke(chain: Harness) -> None:
         (build_basic(5, 253_402_300_799), InvalidRequest),
         (build_periodic(10, 5, 0), DurationInvalid),
         (build_periodic(10, 5, 2**60), DurationInvalid),
-        (feegrant_pb2.AllowedMsgAllowance(allowance=pack(build_basic(5))), AllowedMessagesMissing),
+        (
+            feegrant_pb2.AllowedMsgAllowance(allowance=pack_any(build_basic(5))),
+            AllowedMessagesMissing,
+        ),
         (feegrant_pb2.Grant(), InvalidRequest),
     ],
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from cosmos.gov.v1 import gov_pb2, query_pb2, tx_pb2
-from google.protobuf import any_pb2
 
 from node.pallets.accounts.pallet import AccountsPallet
 from node.pallets.bank.pallet import BankPallet
@@ -17,6 +16,7 @@ from node.pallets.upgrade.pallet import UpgradePallet
 from node.runtime.addresses import encode_account
 from node.runtime.coins import build_coin
 from node.runtime.pallet import AUTHORITY_ADDR, Pallet
+from proto.packing import pack_any
 from tests.pallets.harness import Harness, make_addr, make_text_addr
 from tests.pallets.staking.staking_chain import POOLS, Nodes, build_create, build_delegate
 
@@ -74,14 +74,9 @@ class GovChain(Harness):
         return str(status).removeprefix("PROPOSAL_STATUS_")
 
 
-def pack(message: Any) -> Any:
-    url = "/" + message.DESCRIPTOR.full_name
-    return any_pb2.Any(type_url=url, value=message.SerializeToString())
-
-
 def build_proposal(*messages: Any, deposit: int = 10 * DSC, **fields: Any) -> Any:
     values: dict[str, Any] = {
-        "messages": [pack(message) for message in messages],
+        "messages": [pack_any(message) for message in messages],
         "initial_deposit": [build_coin("udsc", deposit)] if deposit else [],
         "proposer": make_text_addr("bob"),
         "title": "title",

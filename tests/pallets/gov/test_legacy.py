@@ -11,7 +11,8 @@ from cosmos.upgrade.v1beta1 import upgrade_pb2
 
 from node.pallets.gov.errors import MessageInvalid, VoteInvalid
 from node.runtime.coins import build_coin
-from tests.pallets.gov.gov_chain import DAY, DSC, NO, YES, GovChain, pack
+from proto.packing import pack_any
+from tests.pallets.gov.gov_chain import DAY, DSC, NO, YES, GovChain
 from tests.pallets.harness import make_text_addr
 from tests.pallets.staking.staking_chain import skip_time
 
@@ -25,7 +26,7 @@ def chain() -> GovChain:
 
 def propose(chain: GovChain, content: Any, deposit: int = 10 * DSC) -> int:
     message = tx_pb2.MsgSubmitProposal(
-        content=pack(content),
+        content=pack_any(content),
         proposer=make_text_addr("bob"),
         initial_deposit=[build_coin("udsc", deposit)],
     )
@@ -88,7 +89,9 @@ def test_params(chain: GovChain) -> None:
 
 
 def test_invalid(chain: GovChain) -> None:
-    message = tx_pb2.MsgSubmitProposal(content=pack(gov_pb2.Vote()), proposer=make_text_addr("bob"))
+    message = tx_pb2.MsgSubmitProposal(
+        content=pack_any(gov_pb2.Vote()), proposer=make_text_addr("bob")
+    )
     chain.assert_noop(message, MessageInvalid)
     number = propose(chain, gov_pb2.TextProposal(title="t", description="d"))
     weighted = tx_pb2.MsgVoteWeighted(proposal_id=number, voter=make_text_addr("big"))
