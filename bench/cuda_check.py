@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.exact_step import FORMATS
+from bench.exact_sizes import FORMATS
 from bench.ordinary_gpt import OrdinaryGpt
 from exact import probe
 from exact.backends import AUTO, load_backend

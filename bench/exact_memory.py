@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from bench.exact_sizes import SIZES
+
 NUM_STEPS = 2
 SIDES = ("exact", "ordinary")
 
@@ -25,19 +27,14 @@ def run_side(side: str, size: str, backend_name: str) -> dict[str, float]:
 
     Args:
         side: "exact" or "ordinary".
-        size: a key of `exact_step.SIZES`.
+        size: a key of `SIZES`.
         backend_name: of the exact side.
     """
     from exact.backends import load_backend
-    from exact.config import ModelConfig, OptimiserConfig
+    from exact.config import OptimiserConfig
     from exact.families import build_program, fresh_optimiser, init_params
 
-    shapes = {
-        "devnet": (ModelConfig(), 8),
-        "3m": (ModelConfig(context_length=128, d_model=256, num_layers=4, num_heads=4), 16),
-        "25m": (ModelConfig(context_length=256, d_model=512, num_layers=8, num_heads=8), 16),
-    }
-    model, batch_size = shapes[size]
+    model, batch_size, *_ = SIZES[size]
     shape = (NUM_STEPS, batch_size, model.context_length + 1)
     batches = np.random.default_rng(0).integers(0, model.vocab_size, shape)
     if side == "exact":

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from bench.exact_sizes import FORMATS, SIZES
 from bench.ordinary_gpt import CompiledGpt, OrdinaryGpt, train_steps
 from exact.backends import AUTO, load_backend
 from exact.backends.torch_backend import set_determinism
@@ -32,17 +33,6 @@ from exact.config import ModelConfig, OptimiserConfig
 from exact.families import build_program, count_params, fresh_optimiser, init_params
 from exact.state import interval_root
 
-# name -> (model, sequences a step, steps in a measurement, rounds)
-SIZES: dict[str, tuple[ModelConfig, int, int, int]] = {
-    "devnet": (ModelConfig(), 8, 20, 9),
-    "3m": (ModelConfig(context_length=128, d_model=256, num_layers=4, num_heads=4), 16, 2, 7),
-    "25m": (ModelConfig(context_length=256, d_model=512, num_layers=8, num_heads=8), 16, 1, 4),
-}
-# name -> changes to the model's precision
-FORMATS: dict[str, dict[str, int]] = {
-    "default": {},
-    "fast": {"operand_max": 127, "softmax_max": 32_767},
-}
 QUICK_ROUNDS = 2
 
 

@@ -15,6 +15,10 @@ MEANING = {
     "fast": "\\|q\\| <= 127, 15 bits after a softmax",
     "control": "\\|q\\| <= 31: must fail",
 }
+NOTES = {
+    "small-hot": " A first setting, kept as it came out: at this rate training is chaotic, a pair\n"
+    "spreads as far as two seeds do, and nothing small can be shown.",
+}
 
 
 def compute_t_quantile(probability: float, degrees: int) -> float:
@@ -48,7 +52,8 @@ def compute_interval(differences: list[float]) -> dict[str, Any]:
     summary: dict[str, Any] = {"pairs": count, "mean_percent": round(mean, 4)}
     if count < 2:
         return {**summary, "verdict": "too few pairs"}
-    error = float(np.std(differences, ddof=1)) / math.sqrt(count)
+    spread = float(np.std(differences, ddof=1))
+    error = spread / math.sqrt(count)
     half = compute_t_quantile(0.95, count - 1) * error
     low, high = mean - half, mean + half
     if low > -MARGIN_PERCENT and high < MARGIN_PERCENT:
@@ -59,6 +64,7 @@ def compute_interval(differences: list[float]) -> dict[str, Any]:
         verdict = "not shown"
     return {
         **summary,
+        "spread_percent": round(spread, 4),
         "standard_error_percent": round(error, 4),
         "interval_percent": [round(low, 4), round(high, 4)],
         "verdict": verdict,
@@ -106,6 +112,7 @@ def summarise(
         table[size] = {
             "num_params": results.get("params", {}).get(size),
             "num_steps": study.num_steps,
+            "learning_rate": study.learning_rate_ppb / 1e9,
             "fp32_loss_nats": round(float(np.mean(losses)), 5),
             "recipes": recipes,
         }
@@ -163,6 +170,7 @@ def write_page(table: Mapping[str, Any], machines: Mapping[str, Any], path: Path
         "held-out loss of each recipe in its own arithmetic, relative to fp32. A recipe is",
         f"*equivalent* when the 90 % interval of the mean lies inside +-{MARGIN_PERCENT} % (two",
         "one-sided t tests at 5 %), *different* when it lies outside, and *not shown* otherwise.",
+        "Below zero it learnt better than fp32. The spread is one standard deviation of a pair.",
         "",
         f"![curves and intervals]({path.stem}.png)",
         "",
@@ -170,13 +178,15 @@ def write_page(table: Mapping[str, Any], machines: Mapping[str, Any], path: Path
     for size, entry in table.items():
         machine = machines.get(size, {})
         lines += [
-            f"## {size}: {entry['num_params']:,} parameters, {entry['num_steps']} steps",
+            f"## {size}: {entry['num_params']:,} parameters, {entry['num_steps']} steps, "
+            f"highest rate {entry['learning_rate']:g}",
             "",
             f"fp32 ends at {entry['fp32_loss_nats']:.4f} nats a byte. Machine: "
-            f"{machine.get('processor')}, {machine.get('num_processors')} processors.",
+            f"{machine.get('processor')}, {machine.get('num_processors')} processors."
+            + NOTES.get(size, ""),
             "",
-            "| recipe | | pairs | mean | 90 % interval | verdict |",
-            "|---|---|---|---|---|---|",
+            "| recipe | | pairs | mean | spread | 90 % interval | verdict |",
+            "|---|---|---|---|---|---|---|",
         ]
         for recipe, found in entry["recipes"].items():
             lines.append(f"| {recipe} | {MEANING[recipe]} | {_describe(found)} |")
@@ -198,13 +208,14 @@ def write_page(table: Mapping[str, Any], machines: Mapping[str, Any], path: Path
 
 
 def _describe(found: Mapping[str, Any]) -> str:
-    """Return pairs, mean, interval and verdict as cells."""
+    """Return pairs, mean, spread, interval and verdict as cells."""
     mean = f"{found['mean_percent']:+.3f} %" if found["pairs"] else ""
-    interval = ""
+    spread = interval = ""
     if "interval_percent" in found:
         low, high = found["interval_percent"]
+        spread = f"{found['spread_percent']:.2f} %"
         interval = f"{low:+.3f} .. {high:+.3f} %"
-    return f"{found['pairs']} | {mean} | {interval} | {found['verdict']}"
+    return f"{found['pairs']} | {mean} | {spread} | {interval} | {found['verdict']}"
 
 
 def write_report(

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS = 60.0
 DEAD_AFTER_S = 120.0
+PORT_HINT = (
+    "a second participant here with the same uid, of another run, needs --port-offset N, which"
+    " moves its metrics too, or --port PORT; a seat that was bought is kept"
+)
 NEEDS = (*KEYS, "node", "chain_id")
 
 
@@ -47,6 +51,7 @@ async def run_participant(
     Raises:
         CommandFailed: something the operator must mend; the text says what.
     """
+    from chain_client.blob.errors import BlobError, BlobPortBusy
     from exact.errors import ExactError
     from miner.errors import ParticipantError
     from miner.participant import open_seat
@@ -67,7 +72,9 @@ async def run_participant(
             monitor.watch(client, settings.run_id, seat, key.address),
         ):
             await work(seat, key)
-    except (ParticipantError, ExactError, MonitorBusy) as error:
+    except BlobPortBusy as error:
+        raise CommandFailed(str(error), hint=PORT_HINT) from error
+    except (ParticipantError, BlobError, ExactError, MonitorBusy) as error:
         raise CommandFailed(str(error)) from error
     except asyncio.CancelledError:
         return

@@ -82,9 +82,11 @@ async def open_seat(
     """Prepare, register if need be, serve blobs while the context is open.
 
     One that has its seat already serves at once what it has: while it was down, it may have been
-    asked for the work of the round in judgement.
+    asked for the work of the round in judgement. A port that was chosen is taken before a seat is
+    paid for.
 
     Raises:
+        BlobPortBusy: the port to serve at is taken.
         DatasetUnavailable: the run's dataset is neither here nor at a peer.
         UnfaithfulDevice: this machine does not compute the golden bits.
         OutOfMemory: the run's state does not fit into this machine.
@@ -99,7 +101,7 @@ async def open_seat(
     async with AsyncExitStack() as stack:
         uid = await _find_seat(client, key, settings)
         server = None
-        if uid is not None:
+        if uid is not None or settings.port:
             server = await stack.enter_async_context(_make_server(store, settings, uid))
         members = await client.get_participants(settings.run_id)
         backend = await loading
@@ -115,8 +117,9 @@ async def open_seat(
         if warning := check_fit(setup.program, backend.get_free_bytes()):
             log.warning("may run out of memory", needs=warning)
         adopt_weights(setup, store, settings.data_dir)
-        if uid is None or server is None:
+        if uid is None:
             uid = await _register(client, key, settings)
+        if server is None:
             server = await stack.enter_async_context(_make_server(store, settings, uid))
         server.servicer.add_source(DatasetSource(dataset))
         watch_blobs(server.servicer)
@@ -126,8 +129,10 @@ async def open_seat(
         yield Seat(RunFollower(client, setup, store, blobs, own_uid=uid), uid)
 
 
-def _make_server(store: ParticipantStore, settings: ParticipantSettings, uid: int) -> BlobServer:
-    port = settings.port or FIRST_PORT + settings.port_offset + uid
+def _make_server(
+    store: ParticipantStore, settings: ParticipantSettings, uid: int | None
+) -> BlobServer:
+    port = settings.port or FIRST_PORT + settings.port_offset + (uid or 0)
     return BlobServer([store.blobs], f"{settings.host}:{port}")
 
 

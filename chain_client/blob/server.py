@@ -138,7 +138,7 @@ class BlobServer:
         except RuntimeError as error:
             raise BlobPortBusy(
                 f"cannot listen on {self.listen}; another process has it, or the address is not"
-                " of this machine. Choose another port"
+                " of this machine"
             ) from error
         await self._server.start()
         return self

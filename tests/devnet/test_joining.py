@@ -2,6 +2,9 @@
 
 import shutil
 
+import pytest
+
+from chain_client.errors import NotFound
 from chain_client.keys import Keyring
 from cli.devnet.layout import RUN_ID
 from proto.descent.weights.v1 import weights_pb2
@@ -60,6 +63,17 @@ def test_text_that_cannot_be_read(devnet: Devnet) -> None:
     command = ("miner", "run", "--run", "1", "--key", "miner-6", "--dataset", "absent")
     error = devnet.type(*command, *place, code=1)
     assert "absent" in error["message"]
+
+
+def test_port_that_is_taken(devnet: Devnet) -> None:
+    """A chosen port is tried before anything is paid; the words say how to choose another."""
+    taken = devnet.get_member("miner-0").endpoint.rpartition(":")[2]
+    command = ("miner", "run", "--run", "1", "--key", "miner-7", "--port", taken)
+    error = devnet.type(*command, code=1)
+    assert f"cannot listen on 127.0.0.1:{taken}" in error["message"]
+    assert "--port-offset" in error["hint"]
+    with pytest.raises(NotFound):
+        devnet.get_member("miner-7")
 
 
 def test_participants_end_on_request(devnet: Devnet) -> None:
