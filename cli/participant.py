@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 PATIENCE_SECONDS = 60.0
 DEAD_AFTER_S = 120.0
 PORT_HINT = (
-    "a second participant here with the same uid, of another run, needs --port-offset N, which"
+    "a second participant here with the same uid, of another run, needs --port-offset 1000, which"
     " moves its metrics too, or --port PORT; a seat that was bought is kept"
 )
 NEEDS = (*KEYS, "node", "chain_id")

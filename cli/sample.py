@@ -91,7 +91,8 @@ async def obtain_params(
     """
     spec = runs_pb2.RunSpec.FromString(run.spec)
     layout = _get_layout(spec)
-    if checkpoint.round == 0 and not (spec.HasField("parent") or spec.imported_weights):
+    is_first = checkpoint.round == 0 or checkpoint.root == spec.initial_root
+    if is_first and not (spec.HasField("parent") or spec.imported_weights):
         params = init_params(ModelConfig.from_spec(spec), spec.init_seed)
         if state.checkpoint_root(params) == checkpoint.root:
             return params

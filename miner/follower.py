@@ -73,7 +73,7 @@ class RunFollower:
     async def get_checkpoint(self, round_index: int) -> State:
         """Return theta of a round as `param/` tensors, whose root is the chain's.
 
-        Tries memory, disk, settling the round before from its payloads, then peers.
+        Tries memory, disk, the spec's seed where these are the first weights still, then peers.
 
         Raises:
             CheckpointUnavailable: nobody that answers has it.
@@ -92,11 +92,13 @@ class RunFollower:
         if stored is not None:
             return stored
         spec = self.setup.spec
-        if round_index == 0 and not (spec.HasField("parent") or spec.imported_weights):
-            return self._make_initial(root)
+        # After rounds without work the newest checkpoint is still the first: no peer need have it.
+        is_first = round_index == 0 or root == spec.initial_root
+        if is_first and not (spec.HasField("parent") or spec.imported_weights):
+            return self._make_initial(round_index, root)
         return await self._fetch_checkpoint(round_index, root)
 
-    def _make_initial(self, root: bytes) -> State:
+    def _make_initial(self, round_index: int, root: bytes) -> State:
         theta = self.setup.make_initial_params()
         computed = state.checkpoint_root(theta)
         if computed != root:
@@ -105,7 +107,7 @@ class RunFollower:
                 f"machine, the run's spec says {root.hex()}: run `descent exact probe` or halt "
                 "the run and create it again"
             )
-        self.store.put_checkpoint(0, theta)
+        self.store.put_checkpoint(round_index, theta)
         return theta
 
     async def _fetch_checkpoint(self, round_index: int, root: bytes) -> State:

@@ -63,15 +63,22 @@ def serve(store: BlobStore) -> Iterator[str]:
         loop.close()
 
 
-def create_run(typed: Typed, folder: Path, *options: str) -> str:
+# First weights that participants have to give: no seed says what they are.
+IMPORTED = f"""
+imported_weights = true
+initial_root = "{state.checkpoint_root(init_params(MODEL, SEED)).hex()}"
+"""
+
+
+def create_run(typed: Typed, folder: Path, *options: str, more: str = "") -> str:
     spec = folder / "spec.toml"
-    spec.write_text(SPEC)
+    spec.write_text(more + SPEC)
     return str(typed("run", "create", str(spec), *options)["run_id"])
 
 
-def start_run(typed: Typed, folder: Path, endpoint: str) -> str:
+def start_run(typed: Typed, folder: Path, endpoint: str, more: str = IMPORTED) -> str:
     """Start a run in which nobody trains, so that every checkpoint has the first one's root."""
-    run_id = create_run(typed, folder)
+    run_id = create_run(typed, folder, more=more)
     options = ("--key", "validator-0", "--role", "validator", "--endpoint", endpoint)
     typed("run", "register", run_id, *options)
     typed("run", "register", run_id, "--key", "miner-0")
@@ -105,14 +112,21 @@ def test_sample(typed: Typed, tmp_path: Path, capsys: pytest.CaptureFixture[str]
         out, err = capsys.readouterr()
         assert out.startswith("def ")
         assert f"of run {run_id} (small)" in err
+        error = typed(*sample, "--checkpoint", "0", "--backend", "abacus", code=1)
+        assert "abacus" in error["message"]
     error = typed(*sample, "--checkpoint", "1", code=1)
     assert f"nobody serves checkpoint 1 of run {run_id}" in error["message"]
     assert endpoint in error["message"]
-    typed(*sample, "--checkpoint", "0")  # made from the seed: nobody has to serve it
     error = typed(*sample, "--checkpoint", "9999", code=1)
     assert f"run {run_id} has no checkpoint 9999" in error["message"]
-    error = typed(*sample, "--checkpoint", "0", "--backend", "abacus", code=1)
-    assert "abacus" in error["message"]
+
+
+def test_sample__first_weights(typed: Typed, tmp_path: Path) -> None:
+    """Made from the seed, also when rounds without work have passed: nobody has to serve them."""
+    run_id = start_run(typed, tmp_path, "127.0.0.1:9", more="")
+    for index in ("0", "1"):
+        found = typed("run", "sample", run_id, "--tokens", "3", "--checkpoint", index)
+        assert bytes.fromhex(found["text_bytes"]) == write_expected(b"", 3, 0, 40)
 
 
 def test_sample__from_a_participant_of_this_home(typed: Typed, tmp_path: Path) -> None:
