@@ -69,4 +69,4 @@ def get_fastest(device: str) -> str:
 
 def tell_fallback(error: UnfaithfulDevice) -> None:
     """Say why torch computes instead of the kernels for this device."""
-    _log.warning("no native kernels, torch computes the same bits, slowly: %s", error)
+    _log.warning("no fast kernels, torch computes the same bits, slowly: %s", error)
