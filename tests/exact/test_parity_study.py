@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench import parity
-from bench.parity_report import compute_interval, compute_t_quantile
+from bench.parity_report import compute_interval, compute_t_quantile, get_loss
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,7 +31,7 @@ def test_study_is_resumed_and_reported(tmp_path: Path) -> None:
     path = tmp_path / "parity.json"
     recipes = ("fp32", "default", "control")
     table, words = run(path, "--seeds", "1", "--recipes", *recipes)
-    assert table["tiny"]["recipes"]["default"]["verdict"] == "too few pairs"
+    assert table["tiny"]["recipes"]["default"]["heldout"]["verdict"] == "too few pairs"
     first = json.loads(path.read_text())["runs"]
     assert len(first) == 3
     assert "3/3 tiny control seed 0 12/12" in words
@@ -41,9 +41,10 @@ def test_study_is_resumed_and_reported(tmp_path: Path) -> None:
     assert all(runs[key] == value for key, value in first.items())
     assert "seed 0" not in words
     entry = table["tiny"]["recipes"]
-    assert entry["default"]["pairs"] == 2
-    assert abs(entry["default"]["mean_percent"]) < 0.2
-    assert entry["nudge"]["pairs"] == 0
+    for metric in ("heldout", "unseen"):
+        assert entry["default"][metric]["pairs"] == 2
+        assert abs(entry["default"][metric]["mean_percent"]) < 0.2
+        assert entry["nudge"][metric]["pairs"] == 0
     page = (tmp_path / "parity.md").read_text()
     assert "| control |" in page
     assert "+-0.3 %" in page
@@ -77,6 +78,13 @@ def test_another_setting_is_another_training() -> None:
 )
 def test_t_quantile(degrees: int, wanted: float) -> None:
     assert compute_t_quantile(0.95, degrees) == pytest.approx(wanted, rel=2e-4)
+
+
+def test_losses() -> None:
+    run = {"loss": 3.0, "curve": [9.0] * 38 + [2.0, 1.0]}
+    assert get_loss(run, "heldout") == 3.0
+    assert get_loss(run, "unseen") == 1.5  # of a twentieth
+    assert get_loss({"loss": 3.0, "curve": [9.0, 2.0]}, "unseen") == 2.0
 
 
 def test_verdicts() -> None:
