@@ -79,7 +79,8 @@ def measure_row(path: str, size: str, name: str, num_threads: int, rounds: int) 
 
 def write_page(results: Mapping[str, Any], path: Path) -> None:
     """Write the page with its tables."""
-    rows = list(results["runs"].values())
+    order = ("path", "num_params", "format", "num_threads")
+    rows = sorted(results["runs"].values(), key=lambda row: [row[name] for name in order])
     machine = rows[0]["machine"]
     lines = [
         "# What exact training costs",
@@ -92,7 +93,7 @@ def write_page(results: Mapping[str, Any], path: Path) -> None:
         "",
         f"Machine: {machine['processor']}, {machine['num_processors']} processors "
         f"({', '.join(machine['instruction_sets'])}), {machine['system']}, Python "
-        f"{machine['python']}; load before each row "
+        f"{machine['python']}; load after each row "
         f"{min(row['machine']['load_1_minute'] for row in rows)} to "
         f"{max(row['machine']['load_1_minute'] for row in rows)}, the bench's own included.",
         "",
