@@ -23,7 +23,7 @@ NOTES = {
     "spread: the seeds from 11 on came after that choice.",
     "small-hot": " A first setting, kept as it came out: at this rate training is chaotic, a pair\n"
     "spreads as far as two seeds do, and nothing small can be shown.",
-    "medium": " Three pairs are all that the time allowed: they say nothing yet.",
+    "medium": " Three pairs so far, which say nothing yet.",
     "medium-hot": " Given up after three pairs, as chaotic as `small-hot`.",
     "medium-early": " Given up after three pairs: so early not even the control can be told apart.",
 }

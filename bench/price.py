@@ -5,7 +5,7 @@
 
 Runs `bench.exact_step --compiled` in a process for each row, again held to AVX2, and
 `bench.exact_memory`. Every row is kept in docs/price.json as soon as it is measured and replaces
-the one that was there. On two cores some forty minutes, which want to be quiet ones. Prints JSON.
+the one that was there. A quarter of an hour on two cores, which want to be quiet. Prints JSON.
 """
 
 import argparse
