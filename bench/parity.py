@@ -21,7 +21,6 @@ import argparse
 import hashlib
 import itertools
 import json
-import os
 import sys
 import tempfile
 import time
@@ -37,6 +36,7 @@ from bench.exact_sizes import FORMATS
 from bench.machine import describe_machine
 from bench.ordinary_gpt import OrdinaryGpt, iterate_steps
 from bench.parity_report import write_report
+from bench.results import read_results, write_results
 from exact.backends import Backend, load_backend
 from exact.config import ModelConfig, OptimiserConfig, to_float32
 from exact.counter import compute_normal, derive_key
@@ -225,19 +225,6 @@ def get_key(study: Study, size: str, recipe: str, seed: int) -> str:
     return f"{size}/{recipe}/{seed}/{hashlib.sha256(settings.encode()).hexdigest()[:12]}"
 
 
-def read_results(path: Path) -> dict[str, Any]:
-    """Read what is finished."""
-    return json.loads(path.read_text()) if path.exists() else {"machines": {}, "runs": {}}
-
-
-def write_results(path: Path, results: dict[str, Any]) -> None:
-    """Replace the results file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
-    os.replace(partial, path)
-
-
 def list_jobs(sizes: list[str], num_seeds: int, recipes: list[str]) -> list[tuple[str, str, int]]:
     """List the trainings, seed by seed, so that pairs are whole early."""
     return [(s, r, seed) for seed in range(num_seeds) for s in sizes for r in recipes]
@@ -277,7 +264,7 @@ def run_jobs(
             run = trainer.run(study, recipe, seed, label)
             longest = max(longest, run["seconds"])
             results["runs"][get_key(study, size, recipe, seed)] = run
-            results["machines"][size] = describe_machine()
+            results.setdefault("machines", {})[size] = describe_machine()
             results.setdefault("params", {})[size] = count_params(study.model)
             write_results(path, results)
 

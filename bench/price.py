@@ -19,7 +19,7 @@ from typing import Any
 
 from bench.exact_sizes import FORMATS, SIZES
 from bench.machine import describe_machine
-from bench.parity import read_results, write_results
+from bench.results import read_results, write_results
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "price.json"

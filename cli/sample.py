@@ -24,7 +24,7 @@ from exact.addresses import ADDRESS_FUNCTIONS
 from exact.backends import load_backend
 from exact.config import ModelConfig, OptimiserConfig
 from exact.errors import ExactError
-from exact.families import build_program, init_params
+from exact.families import build_program, comes_from_seed, init_params
 from proto.descent.lineage.v1 import lineage_pb2
 from proto.descent.runs.v1 import runs_pb2
 
@@ -92,7 +92,7 @@ async def obtain_params(
     spec = runs_pb2.RunSpec.FromString(run.spec)
     layout = _get_layout(spec)
     is_first = checkpoint.round == 0 or checkpoint.root == spec.initial_root
-    if is_first and not (spec.HasField("parent") or spec.imported_weights):
+    if is_first and comes_from_seed(spec):
         params = init_params(ModelConfig.from_spec(spec), spec.init_seed)
         if state.checkpoint_root(params) == checkpoint.root:
             return params

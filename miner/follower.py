@@ -14,6 +14,7 @@ from chain_client.blob.client import BlobClient, FetchLimits
 from chain_client.blob.errors import BlobError
 from chain_client.client import ChainClient
 from exact import codec, state
+from exact.families import comes_from_seed
 from exact.state import State
 from miner.errors import CheckpointUnavailable, InitialRootMismatch
 from miner.setup import RunSetup
@@ -94,7 +95,7 @@ class RunFollower:
         spec = self.setup.spec
         # After rounds without work the newest checkpoint is still the first: no peer need have it.
         is_first = round_index == 0 or root == spec.initial_root
-        if is_first and not (spec.HasField("parent") or spec.imported_weights):
+        if is_first and comes_from_seed(spec):
             return self._make_initial(round_index, root)
         return await self._fetch_checkpoint(round_index, root)
 

@@ -24,6 +24,7 @@ from cli.lineage.bundle import (
 )
 from cli.lineage.verify import Report, verify_bundle
 from exact.addresses import ADDRESS_FUNCTIONS
+from exact.families import comes_from_seed
 from proto.descent.runs.v1 import runs_pb2
 
 ABCI_QUERY = "/cosmos.base.tendermint.v1beta1.Service/ABCIQuery"
@@ -111,10 +112,9 @@ async def _fetch_files(client: ChainClient, bundle: Bundle, run_id: int, first_r
     endpoints = [member.endpoint for member in ordered if member.endpoint]
     checkpoints = bundle.parse_checkpoints()
     spec = runs_pb2.RunSpec.FromString(bundle.parse_run().spec)
-    has_base = spec.HasField("parent") or spec.imported_weights
     with tempfile.TemporaryDirectory() as folder:
         blobs = BlobClient(BlobStore(Path(folder), ADDRESS_FUNCTIONS))
-        if first_round or has_base:
+        if first_round or not comes_from_seed(spec):
             bundle.base = await _fetch(
                 blobs, endpoints, KIND_STATE, checkpoints[0].root, MAX_CHECKPOINT_BYTES
             )

@@ -31,7 +31,7 @@ from cli.lineage.bundle import (
 from exact import codec, state
 from exact.config import ModelConfig, to_float32
 from exact.errors import ExactError
-from exact.families import init_params
+from exact.families import comes_from_seed, init_params
 from node.store.proofs import Proof, ProofError
 from proto.descent.lineage.v1 import lineage_pb2
 from proto.descent.runs.v1 import runs_pb2
@@ -173,7 +173,7 @@ def _make_base(
     bundle: Bundle, spec: runs_pb2.RunSpec, first: lineage_pb2.Checkpoint
 ) -> tuple[state.State, bool]:
     """Return the first checkpoint's weights, and whether the seed made them."""
-    from_seed = first.round == 0 and not (spec.HasField("parent") or spec.imported_weights)
+    from_seed = first.round == 0 and comes_from_seed(spec)
     if from_seed:
         params = state.strip_prefix(
             init_params(ModelConfig.from_spec(spec), spec.init_seed), state.PARAM_PREFIX

@@ -5,7 +5,10 @@ llama.py    Llama (RMSNorm with gain, rotary attention with grouped queries, Swi
 parts.py    pieces of forward lists that families share
 """
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,11 +28,15 @@ from exact.state import (
 )
 from exact.step import build_step_ops
 
+if TYPE_CHECKING:
+    from proto.descent.runs.v1 import runs_pb2
+
 __all__ = [
     "ModelConfig",
     "OptimiserConfig",
     "Program",
     "build_program",
+    "comes_from_seed",
     "compute_param_shapes",
     "count_params",
     "fresh_optimiser",
@@ -111,6 +118,11 @@ def init_params(model: ModelConfig, seed: int) -> State:
             tensor = compute_normal(derive_key(seed, name), shape, _get_std(model, name))
         params[PARAM_PREFIX + name] = tensor
     return params
+
+
+def comes_from_seed(spec: runs_pb2.RunSpec) -> bool:
+    """Tell whether a run's first weights are its seed's: neither a parent's nor imported."""
+    return not (spec.HasField("parent") or spec.imported_weights)
 
 
 def _get_std(model: ModelConfig, name: str) -> float:
