@@ -6,7 +6,7 @@ STAMP := $(VENV)/.ready
 WHEELS := .wheels
 ARGS ?=
 
-.PHONY: help native devnet test lint bench cometbft soak wheels proto clean
+.PHONY: help native devnet test lint bench cometbft soak fuzz wheels proto clean
 
 help:
 	@echo "make devnet [ARGS=...]  set up, then run node + owner + 3 miners + 2 validators here"
@@ -16,6 +16,7 @@ help:
 	@echo "make bench              measure; prints JSON"
 	@echo "make cometbft           build the pinned consensus engine into .cometbft"
 	@echo "make soak               long crash, fuzz and scale runs"
+	@echo "make fuzz               the tests of properties, with new random examples each time"
 	@echo "make wheels             wheels for Linux x86-64 and aarch64, kernels inside, in dist"
 	@echo "make proto              generate the protobuf stubs again"
 	@echo "make clean              remove .venv, .cometbft, npm packages, caches and .devnet"
@@ -58,6 +59,9 @@ cometbft: $(STAMP)
 
 soak: native
 	$(BIN)/python -m pytest -m soak $(ARGS)
+
+fuzz: native
+	$(BIN)/python -m pytest -n 2 -m "hypothesis and not soak" --hypothesis-profile=fuzz $(ARGS)
 
 $(WHEELS)/.ready: requirements-wheels.lock
 	@if command -v uv >/dev/null 2>&1; then \

@@ -60,7 +60,7 @@ def test_crc24() -> None:
     assert compute_crc24(b"123456789") == 0x21CF02
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(at=st.integers(0, 400), byte=st.sampled_from("\n =A/x-\x7f"))
 def test_invalid_damaged(at: int, byte: str) -> None:
     """One character changed: refused as damaged, or the same block still."""

@@ -42,7 +42,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StateStore]:
     made.close()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(number=st.integers(0, 2 * NUM_KEYS), at=st.integers(0, 4000), byte=st.integers(1, 255))
 def test_same_as_the_store(store: StateStore, number: int, at: int, byte: int) -> None:
     key = get_key(number)

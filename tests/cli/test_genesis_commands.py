@@ -205,7 +205,8 @@ def test_four_operators(
         others = [peer for number, peer in enumerate(peers) if number != index]
         processes.append(start(home, offsets[index], others))
     nodes = [f"127.0.0.1:{GRPC_PORT + own}" for own in offsets]
-    wait_for_height(typed, homes[3], nodes[3], 3)
+    for home, node in zip(homes, nodes, strict=True):
+        wait_for_height(typed, home, node, 3)
     flags = ("--node", nodes[0], "--chain-id", CHAIN_ID)
     sent = typed(homes[0], "tx", "send", "me", addresses[1], "7DSC", *flags)
     wait_for_height(typed, homes[3], nodes[3], sent["height"] + 1)

@@ -217,7 +217,7 @@ JSON_VALUES = st.recursive(
 ARGUMENT_NAMES = st.sampled_from(["height", "data", "hash", "path", "prove", "other"])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.fixed_dictionaries(
         {"id": st.integers() | st.text() | st.none(), "method": st.sampled_from(["echo", "x"])},
@@ -234,7 +234,7 @@ async def test_any_json_gets_a_well_formed_reply(value: Any) -> None:
             assert ("result" in answer) != ("error" in answer)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.dictionaries(ARGUMENT_NAMES, st.text(max_size=30)))
 async def test_any_uri_gets_a_well_formed_reply(arguments: dict[str, str]) -> None:
     reply = await DISPATCHER.answer_uri("echo", arguments)

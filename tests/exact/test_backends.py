@@ -153,7 +153,7 @@ shapes = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(shape=shapes, half_head=st.integers(1, 12), clipped=st.booleans(), batch=st.integers(1, 3))
 def test_random_models(
     shape: dict[str, Any],

@@ -118,7 +118,7 @@ def sigmoid(x: np.float32) -> np.float32:
 
 
 # -------------------------------------------------------------------------------- the backend
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     a=rows,
     seed=st.integers(0, 1000),
@@ -133,7 +133,7 @@ def test_products(a: list[float], seed: int, bits: tuple, size: int, backend: Ba
     same(found[0, 0], dot(a, [float(x) for x in b], bits, size))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(x=rows)
 def test_norm(x: list[float], backend: Backend) -> None:
     row = [F(v) for v in x]
@@ -144,7 +144,7 @@ def test_norm(x: list[float], backend: Backend) -> None:
     same(y[0], np.array([v * inverse for v in row]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(x=st.lists(st.floats(-60, 60, width=32), min_size=1, max_size=80), place=st.integers(0, 79))
 def test_loss(x: list[float], place: int, backend: Backend) -> None:
     target = place % len(x)
@@ -162,7 +162,7 @@ def test_loss(x: list[float], place: int, backend: Backend) -> None:
     assert loss == pytest.approx(true * 1e9, abs=2e3 + (rounded + 4e-7 * abs(true)) * 1e9)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(gate=st.floats(-120, 120, width=32), up=floats, da=floats)
 def test_silu(gate: float, up: float, da: float, backend: Backend) -> None:
     g, u, d = F(gate), F(up), F(da)
@@ -175,7 +175,7 @@ def test_silu(gate: float, up: float, da: float, backend: Backend) -> None:
     assert float(s) == pytest.approx(1 / (1 + math.exp(-gate)), rel=1e-6)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(scores=st.lists(st.floats(-40, 40, width=32), min_size=9, max_size=9))
 def test_softmax(scores: list[float], backend: Backend) -> None:
     (p,) = run(backend, "causal_softmax", {"scale": 0.25}, np.array(scores, F).reshape(1, 1, 3, 3))

@@ -60,7 +60,7 @@ def test_every_proof(count: int) -> None:
             merkle.verify_path(root, hashes[index], index, count, [*path, root])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(count=st.integers(2, 40), data=st.data())
 def test_invalid_tampering(count: int, data: st.DataObject) -> None:
     hashes = [merkle.compute_leaf_hash(bytes([i])) for i in range(count)]

@@ -113,7 +113,7 @@ def test_open_every_leaf() -> None:
         state.open_leaf(tensors, num_leaves)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(element_index=st.integers(0, 2999))
 def test_opened_leaf_holds_the_element(element_index: int) -> None:
     tensors = build_state()
@@ -195,7 +195,7 @@ def test_invalid_header(data: bytes) -> None:
         state.deserialise(data)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(position=st.integers(0, 400), value=st.integers(0, 255), cut=st.integers(0, 400))
 def test_mutated_bytes_fail_or_round_trip(position: int, value: int, cut: int) -> None:
     tensors = {"adam_t": np.array(3, np.int64), "param/a": np.ones((2, 3), np.float32)}

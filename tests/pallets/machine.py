@@ -13,7 +13,6 @@ from tests.pallets.harness import Harness
 SETTINGS = settings(
     max_examples=100,
     stateful_step_count=30,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 

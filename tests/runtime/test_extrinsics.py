@@ -284,7 +284,7 @@ def test_invalid_signer_of_a_message(driver: ChainDriver) -> None:
     assert "must be signed by others" in answer.log
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(data=st.data())
 def test_mutated(mutated_driver: tuple[ChainDriver, bytes], data: st.DataObject) -> None:
     driver, tx = mutated_driver

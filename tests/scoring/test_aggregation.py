@@ -82,7 +82,7 @@ def test_root_of_ratio__rounds_down(a: int, b: int) -> None:
     assert Fraction(float(root)) ** 2 <= Fraction(numerator, denominator) < Fraction(above) ** 2
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(
         st.dictionaries(st.integers(0, 30), finite_floats, max_size=12), min_size=1, max_size=6

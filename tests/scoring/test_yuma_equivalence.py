@@ -70,7 +70,7 @@ def input_strategy(draw: st.DrawFn) -> YumaInput:
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(params_strategy(), input_strategy())
 def test_equal(params: YumaParams, state: YumaInput) -> None:
     clear = yuma.compute_epoch_clear(params, state)

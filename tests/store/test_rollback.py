@@ -43,7 +43,7 @@ def read(store: StateStore, version: int | None = None) -> Contents:
     return found
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     first=st.lists(changes, min_size=2, max_size=6),
     num_back=st.integers(1, 3),

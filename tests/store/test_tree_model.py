@@ -30,7 +30,7 @@ def compute_content_root(content: dict[bytes, bytes]) -> bytes:
     return compute_root({sha256(k).digest(): sha256(v).digest() for k, v in content.items()})
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     blocks=st.lists(st.dictionaries(KEYS, st.none() | VALUES, max_size=60), min_size=1, max_size=6)
 )

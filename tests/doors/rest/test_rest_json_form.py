@@ -178,7 +178,7 @@ def fill(rng: random.Random, message: Any, depth: int = 0) -> Any:
     return message
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.randoms(use_true_random=False), st.sampled_from(RANDOM_MESSAGES))
 def test_any_message_there_and_back(rng: random.Random, message_class: Any) -> None:
     message = fill(rng, message_class())
@@ -204,7 +204,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(JSON)
 def test_any_json_is_parsed_or_refused(document: Any) -> None:
     try:

@@ -16,8 +16,8 @@ from tests.support.devnet_node import DevnetNode, get_secret
 BOB = Keypair.create_from_uri("//Bob")
 
 
-def read_free(chain: SubstrateInterface, account: str) -> int:
-    return chain.query("System", "Account", [account]).value["data"]["free"]
+def read_free(chain: SubstrateInterface, account: str, block_hash: str | None = None) -> int:
+    return chain.query("System", "Account", [account], block_hash=block_hash).value["data"]["free"]
 
 
 def transfer(chain: SubstrateInterface, dest: str, value: int):
@@ -51,12 +51,12 @@ def test_query_map_in_pages(chain: SubstrateInterface, alice: Keypair) -> None:
     pages = chain.query_map("System", "Account", page_size=3)
     accounts = {key.value: value.value["data"]["free"] for key, value in pages}
     assert len(accounts) > 6
-    assert accounts[alice.ss58_address] == read_free(chain, alice.ss58_address)
-    whole = chain.query_map("System", "Account", page_size=1000)
+    assert accounts[alice.ss58_address] == read_free(chain, alice.ss58_address, pages.block_hash)
+    whole = chain.query_map("System", "Account", page_size=1000, block_hash=pages.block_hash)
     assert [key.value for key, _ in whole] == list(accounts)
     total = sum(accounts.values())
     assert total == chain.query("Balances", "TotalIssuance", block_hash=pages.block_hash).value
-    of_one = chain.query_map("Bank", "Balances", [alice.ss58_address])
+    of_one = chain.query_map("Bank", "Balances", [alice.ss58_address], pages.block_hash)
     assert [(key.value, value.value) for key, value in of_one] == [
         ("udsc", accounts[alice.ss58_address])
     ]
@@ -71,8 +71,7 @@ def test_state_of_a_past_block(chain: SubstrateInterface, alice: Keypair) -> Non
     )
     paid = receipt.total_fee_amount + 5
     assert read_free(chain, alice.ss58_address) == free - paid
-    old = chain.query("System", "Account", [alice.ss58_address], block_hash=before)
-    assert old.value["data"]["free"] == free
+    assert read_free(chain, alice.ss58_address, before) == free
 
 
 def test_blocks(chain: SubstrateInterface) -> None:
@@ -248,6 +247,10 @@ def test_nonce_counts_what_waits(chain: SubstrateInterface, alice: Keypair) -> N
         chain.submit_extrinsic(chain.create_signed_extrinsic(call, alice, nonce=nonce + more))
         bech32 = encode_account(alice.public_key)
         assert chain.rpc_request("account_nextIndex", [bech32])["result"] == nonce + more + 1
+    deadline = time.monotonic() + 10
+    while chain.query("System", "Account", [alice.ss58_address]).value["nonce"] < nonce + 3:
+        assert time.monotonic() < deadline  # the next test counts her coins
+        time.sleep(0.05)
 
 
 def test_invalid_extrinsics(chain: SubstrateInterface, alice: Keypair) -> None:

@@ -179,7 +179,7 @@ def test_invalid_element(value: float, path: str, definition: Backend, open_path
             assert_equal(program, definition, open_path(path, 1), name, attributes, *inputs)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(shape=shapes, half_head=st.integers(1, 12), clipped=st.booleans(), batch=st.integers(1, 3))
 def test_random_models(
     shape: dict[str, Any],

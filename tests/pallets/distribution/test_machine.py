@@ -80,4 +80,4 @@ class RewardMachine(RuleBasedStateMachine):
 
 
 TestRewardMachine = RewardMachine.TestCase
-TestRewardMachine.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
+TestRewardMachine.settings = settings(max_examples=25, stateful_step_count=30)

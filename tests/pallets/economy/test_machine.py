@@ -194,4 +194,4 @@ class EconomyMachine(RuleBasedStateMachine):
 
 
 TestEconomyMachine = EconomyMachine.TestCase
-TestEconomyMachine.settings = settings(max_examples=20, stateful_step_count=30, deadline=None)
+TestEconomyMachine.settings = settings(max_examples=20, stateful_step_count=30)

@@ -160,7 +160,7 @@ def is_of_module(spec: Any, message: Any) -> bool:
     return any(text in (MODULE, GOV) for text in spec.get_signers(message))
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=250, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_calls(data: st.DataObject) -> None:
     chain = make_chain()
@@ -178,7 +178,7 @@ def test_calls(data: st.DataObject) -> None:
     chain.export_genesis()
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_queries(data: st.DataObject) -> None:
     chain = make_chain()
