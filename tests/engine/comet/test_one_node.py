@@ -80,8 +80,10 @@ def test_transfer_through_the_door(network: CometNetwork) -> None:
     assert answer.code == 0, answer.raw_log
     found = wait_for_tx(network, answer.txhash)
     assert found.code == 0
-    # CometBFT's own index knows it too, with the same result.
-    theirs = network.call("tx_search", query=f"tx.hash='{answer.txhash}'")["txs"]
+    # CometBFT's own index knows it too, a moment later, with the same result.
+    query = f"tx.hash='{answer.txhash}'"
+    network.wait_until(lambda: network.call("tx_search", query=query)["txs"])
+    theirs = network.call("tx_search", query=query)["txs"]
     assert [int(item["height"]) for item in theirs] == [found.height]
     assert int(theirs[0]["tx_result"]["gas_used"]) == found.gas_used
     _, refused = send(network, 5, ahead=3)
@@ -138,7 +140,7 @@ def test_mirror_is_what_cometbft_has(network: CometNetwork) -> None:
 
 def test_every_block_has_a_reveal(network: CometNetwork) -> None:
     """The vote extension of a block is the first transaction of the next."""
-    network.wait_for_height(4)
+    network.wait_for_height(5)  # a block is stored a moment before its results are
     for height in (2, 3, 4):
         results = network.call("block_results", height=str(height))
         drawn = [e for e in results["finalize_block_events"] if e["type"] == "beacon_drawn"]
