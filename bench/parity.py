@@ -1,6 +1,6 @@
 """Does exact training learn as well as ordinary fp32 training? Paired seeds, with controls.
 
-    python -m bench.parity [--sizes small medium] [--seeds 8] [--device cpu]
+    python -m bench.parity [--sizes small medium] [--seeds 8] [--first-seed 0] [--device cpu]
                            [--max-seconds 0] [--report-only]
 
 Every seed gives first weights and an order of the text, the same for all recipes:
@@ -13,8 +13,9 @@ Every seed gives first weights and an order of the text, the same for all recipe
 The learning rate warms up and then falls to zero, so that the end point is quiet. A recipe is
 equivalent when the 90 % interval of the mean relative difference of loss lies inside +-0.3 % (two
 one-sided t tests at 5 %), on unseen text or on other files (`parity_report.METRICS`). Finished
-trainings are kept in the results file: started again, the study goes on. Writes docs/parity.json,
-docs/parity.png, docs/parity.md; prints JSON.
+trainings are kept in the results file: started again, the study goes on, and several processes may
+share it, each with other seeds. Writes docs/parity.json, docs/parity.png, docs/parity.md; prints
+JSON.
 """
 
 import argparse
@@ -36,7 +37,7 @@ from bench.exact_sizes import FORMATS
 from bench.machine import describe_machine
 from bench.ordinary_gpt import OrdinaryGpt, iterate_steps
 from bench.parity_report import write_report
-from bench.results import read_results, write_results
+from bench.results import read_results, update_results
 from exact.backends import Backend, load_backend
 from exact.config import ModelConfig, OptimiserConfig, to_float32
 from exact.counter import compute_normal, derive_key
@@ -225,9 +226,9 @@ def get_key(study: Study, size: str, recipe: str, seed: int) -> str:
     return f"{size}/{recipe}/{seed}/{hashlib.sha256(settings.encode()).hexdigest()[:12]}"
 
 
-def list_jobs(sizes: list[str], num_seeds: int, recipes: list[str]) -> list[tuple[str, str, int]]:
+def list_jobs(sizes: list[str], seeds: range, recipes: list[str]) -> list[tuple[str, str, int]]:
     """List the trainings, seed by seed, so that pairs are whole early."""
-    return [(s, r, seed) for seed in range(num_seeds) for s in sizes for r in recipes]
+    return [(s, r, seed) for seed in seeds for s in sizes for r in recipes]
 
 
 def load_fastest(device: str) -> Backend:
@@ -242,14 +243,11 @@ def load_fastest(device: str) -> Backend:
 
 
 def run_jobs(
-    results: dict[str, Any],
-    path: Path,
-    jobs: list[tuple[str, str, int]],
-    max_seconds: float,
-    device: str = "cpu",
+    path: Path, jobs: list[tuple[str, str, int]], max_seconds: float, device: str = "cpu"
 ) -> None:
-    """Run what is not finished, until the time is up."""
-    todo = [job for job in jobs if get_key(STUDIES[job[0]], *job) not in results["runs"]]
+    """Run what the results file lacks, until the time is up."""
+    finished = read_results(path)["runs"]
+    todo = [job for job in jobs if get_key(STUDIES[job[0]], *job) not in finished]
     started, longest = time.monotonic(), 0.0
     with tempfile.TemporaryDirectory() as folder:
         dataset = build_dataset(collect_stdlib_files(), Path(folder))
@@ -263,10 +261,12 @@ def run_jobs(
             study = STUDIES[size]
             run = trainer.run(study, recipe, seed, label)
             longest = max(longest, run["seconds"])
-            results["runs"][get_key(study, size, recipe, seed)] = run
-            results.setdefault("machines", {})[size] = describe_machine()
-            results.setdefault("params", {})[size] = count_params(study.model)
-            write_results(path, results)
+            added = {
+                "runs": {get_key(study, size, recipe, seed): run},
+                "machines": {size: describe_machine()},
+                "params": {size: count_params(study.model)},
+            }
+            update_results(path, added)
 
 
 def main() -> None:
@@ -275,6 +275,7 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", choices=list(STUDIES), default=["small", "medium"])
     parser.add_argument("--recipes", nargs="+", choices=list(RECIPES), default=list(RECIPES))
     parser.add_argument("--seeds", type=int, default=8)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu", help="of both sides, for example cuda")
     parser.add_argument("--max-seconds", type=float, default=0.0, help="0 = until all is done")
@@ -282,10 +283,11 @@ def main() -> None:
     parser.add_argument("--report-only", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    results = read_results(options.results)
-    jobs = list_jobs(options.sizes, options.seeds, options.recipes)
+    seeds = range(options.first_seed, options.first_seed + options.seeds)
+    jobs = list_jobs(options.sizes, seeds, options.recipes)
     if not options.report_only:
-        run_jobs(results, options.results, jobs, options.max_seconds, options.device)
+        run_jobs(options.results, jobs, options.max_seconds, options.device)
+    results = read_results(options.results)
     print(json.dumps(write_report(results, STUDIES, get_key, options.results), indent=1))
 
 

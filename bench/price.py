@@ -19,7 +19,7 @@ from typing import Any
 
 from bench.exact_sizes import FORMATS, SIZES
 from bench.machine import describe_machine
-from bench.results import read_results, write_results
+from bench.results import read_results, update_results
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "price.json"
@@ -164,14 +164,13 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--report-only", action="store_true")
     options = parser.parse_args()
-    results = read_results(options.results)
     if not options.report_only:
         for job in list_rows(options.sizes, options.formats, options.threads):
-            results["runs"]["/".join(map(str, job))] = measure_row(*job, options.rounds)
-            write_results(options.results, results)
+            row = measure_row(*job, options.rounds)
+            update_results(options.results, {"runs": {"/".join(map(str, job)): row}})
         memory = call_bench("exact_memory", ["--sizes", *options.sizes], {})
-        results["memory"] = json.loads(memory)
-        write_results(options.results, results)
+        update_results(options.results, {"memory": json.loads(memory)})
+    results = read_results(options.results)
     write_page(results, options.results.with_suffix(".md"))
     print(json.dumps(results, indent=1))
 

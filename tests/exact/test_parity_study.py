@@ -4,12 +4,14 @@ import json
 import math
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from bench import parity
 from bench.parity_report import compute_interval, compute_t_quantile, get_loss
+from bench.results import read_results, update_results
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,11 +37,12 @@ def test_study_is_resumed_and_reported(tmp_path: Path) -> None:
     first = json.loads(path.read_text())["runs"]
     assert len(first) == 3
     assert "3/3 tiny control seed 0 12/12" in words
-    table, words = run(path, "--seeds", "2", "--recipes", *recipes)
+    table, words = run(path, "--seeds", "1", "--first-seed", "1", "--recipes", *recipes)
     runs = json.loads(path.read_text())["runs"]
     assert len(runs) == 6
     assert all(runs[key] == value for key, value in first.items())
-    assert "seed 0" not in words
+    assert "3/3 tiny control seed 1 12/12" in words
+    assert "seed" not in run(path, "--seeds", "2", "--recipes", *recipes)[1]
     entry = table["tiny"]["recipes"]
     for metric in ("heldout", "unseen"):
         assert entry["default"][metric]["pairs"] == 2
@@ -49,6 +52,21 @@ def test_study_is_resumed_and_reported(tmp_path: Path) -> None:
     assert "| control |" in page
     assert "+-0.3 %" in page
     assert (tmp_path / "parity.png").stat().st_size > 1000
+
+
+def test_results_of_several_processes(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "results.json"
+
+    def add(number: int) -> None:
+        for part in range(25):
+            update_results(path, {"runs": {f"{number}/{part}": number}, "memory": [1]})
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(add, range(4)))
+    results = read_results(path)
+    assert results["memory"] == [1]
+    assert len(results["runs"]) == 100
+    assert [item.name for item in path.parent.iterdir()] == ["results.json"]
 
 
 def test_the_same_training_again_gives_the_same_loss(tmp_path: Path) -> None:
