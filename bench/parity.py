@@ -103,7 +103,8 @@ STUDIES = {
     "small": Study(SMALL, 2_000_000, num_steps=2000),
     # At the edge of stability, where a rounding error decides as much as a seed does.
     "small-hot": Study(SMALL, 3_000_000, num_steps=1000),
-    "medium": Study(MEDIUM, 1_500_000, num_steps=1200),
+    "medium": Study(MEDIUM, 1_000_000, num_steps=1600),
+    "medium-warm": Study(MEDIUM, 1_500_000, num_steps=1200),
     "medium-hot": Study(MEDIUM, 2_000_000, num_steps=1200),
     # Before the control can be told apart.
     "medium-early": Study(MEDIUM, 1_000_000, num_steps=400),
