@@ -13,14 +13,11 @@ def read_results(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text()) if path.exists() else {"runs": {}}
 
 
-def update_results(path: Path, added: Mapping[str, Any]) -> dict[str, Any]:
+def update_results(path: Path, added: Mapping[str, Any]) -> None:
     """Add to the results file, also while other processes add to it.
 
     Args:
         added: by name; a mapping joins the one there, anything else replaces it.
-
-    Returns:
-        All that the file holds now.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = os.open(path.parent, os.O_RDONLY)
@@ -35,4 +32,3 @@ def update_results(path: Path, added: Mapping[str, Any]) -> dict[str, Any]:
         os.replace(partial, path)
     finally:
         os.close(folder)
-    return results
