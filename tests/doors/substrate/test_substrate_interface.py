@@ -232,25 +232,25 @@ def test_over_http(devnet_node: DevnetNode, alice: Keypair) -> None:
     signed = client.create_signed_extrinsic(transfer(client, BOB.ss58_address, 3), alice)
     receipt = client.submit_extrinsic(signed)
     assert receipt.extrinsic_hash == "0x" + signed.extrinsic_hash.hex()
-    deadline = time.monotonic() + 10
-    while read_free(client, BOB.ss58_address) == before:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    devnet_node.wait_until(lambda: read_free(client, BOB.ss58_address) != before)
     client.close()
     client.transport.session.close()
 
 
-def test_nonce_counts_what_waits(chain: SubstrateInterface, alice: Keypair) -> None:
+def test_nonce_counts_what_waits(
+    chain: SubstrateInterface, alice: Keypair, devnet_node: DevnetNode
+) -> None:
     nonce = chain.rpc_request("system_accountNextIndex", [alice.ss58_address])["result"]
     call = transfer(chain, BOB.ss58_address, 1)
     for more in range(3):
         chain.submit_extrinsic(chain.create_signed_extrinsic(call, alice, nonce=nonce + more))
         bech32 = encode_account(alice.public_key)
         assert chain.rpc_request("account_nextIndex", [bech32])["result"] == nonce + more + 1
-    deadline = time.monotonic() + 10
-    while chain.query("System", "Account", [alice.ss58_address]).value["nonce"] < nonce + 3:
-        assert time.monotonic() < deadline  # the next test counts her coins
-        time.sleep(0.05)
+
+    def get_nonce() -> int:
+        return chain.query("System", "Account", [alice.ss58_address]).value["nonce"]
+
+    devnet_node.wait_until(lambda: get_nonce() == nonce + 3)  # the next test counts her coins
 
 
 def test_invalid_extrinsics(chain: SubstrateInterface, alice: Keypair) -> None:
