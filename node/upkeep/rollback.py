@@ -17,7 +17,7 @@ from pathlib import Path
 
 from node.chain import build_chain
 from node.engine.blockstore import BlockStore
-from node.engine.comet.process import build_call
+from node.engine.comet.process import build_command
 from node.engine.keys import read_key
 from node.runtime.context import BlockInfo, Context
 from node.runtime.state import Overlay
@@ -89,14 +89,9 @@ def _decides_alone(stopped: StoppedHome) -> bool:
 
 def _call_comet(home: Path, *flags: str) -> int:
     """Have CometBFT roll its own state back; return the height it is at."""
-    command, options = build_call(home, "rollback", *flags)
+    command = build_command(home, "rollback", *flags)
     done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        timeout=COMET_TIMEOUT_S,
-        check=False,
-        **options,
+        command, cwd=home, capture_output=True, text=True, timeout=COMET_TIMEOUT_S, check=False
     )
     found = _COMET_ANSWER.search(done.stdout)
     if done.returncode or found is None:

@@ -23,6 +23,8 @@ CATCH_ALL: dict[str, str] = {
 }
 BROAD = {"Exception", "BaseException"}
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal", "joblib"}
+# Runs in a fork without the other threads: gRPC aborts there now and then (`comet/tied.py`).
+FORBIDDEN_OPTIONS = {"preexec_fn"}
 FORBIDDEN_CALLS = {"eval", "exec", "torch.load", "numpy.load", "np.load", "yaml.load", "os.system"}
 
 
@@ -58,6 +60,8 @@ def check_calls(path: Path, tree: ast.Module) -> list[str]:
             names = [node.module] if node.module.split(".")[0] in FORBIDDEN_MODULES else []
         elif isinstance(node, ast.Call) and ast.unparse(node.func) in FORBIDDEN_CALLS:
             names = [ast.unparse(node.func)]
+        elif isinstance(node, ast.keyword) and node.arg in FORBIDDEN_OPTIONS:
+            names = [node.arg]
         problems += [f"{path}:{node.lineno}: {name}" for name in names]
     return problems
 
@@ -86,7 +90,10 @@ def test_cleanup_is_allowed():
 
 @pytest.mark.parametrize(
     "source",
-    ["import pickle", "from pickle import loads", "torch.load(p)", "eval('1')", "np.load(path)"],
+    [
+        *("import pickle", "from pickle import loads", "torch.load(p)", "eval('1')"),
+        *("np.load(path)", "run(command, preexec_fn=f)"),
+    ],
 )
 def test_planted_call(source):
     assert check_calls(Path("miner/x.py"), ast.parse(source))

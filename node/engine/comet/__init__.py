@@ -3,6 +3,7 @@
 | file             | holds               | duty                                            |
 |------------------|---------------------|-------------------------------------------------|
 | `process.py`     | `run_comet`         | application, CometBFT and mirror as one node    |
+| `tied.py`        |                     | CometBFT ends with the process that started it  |
 | `abci_server.py` | `AbciServer`        | CometBFT's connections to the application       |
 | `framing.py`     | `FrameBuffer`       | frames of the ABCI socket                       |
 | `mirror.py`      | `BlockMirror`       | blocks and results where the doors read them    |

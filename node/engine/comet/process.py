@@ -12,13 +12,15 @@ replays what it lacks.
 
 import asyncio
 import contextlib
-import ctypes
 import logging
+import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from node.engine.comet import tied as tied_script
 from node.engine.comet.abci_server import AbciServer
 from node.engine.comet.build import VERSION, find_binary, get_version
 from node.engine.comet.client import CometRpc
@@ -32,8 +34,6 @@ from node.settings import get_connect_host
 logger = logging.getLogger(__name__)
 
 STOP_WAIT_S = 10.0
-PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None)
 POLL_S = 0.05
 
 
@@ -52,18 +52,13 @@ def require_binary() -> Path:
     return binary
 
 
-def build_call(home: Path, name: str, *flags: str) -> tuple[list[str], dict[str, Any]]:
-    """Build the call of one of CometBFT's commands on a home.
-
-    Returns:
-        The command line, and the options of the process: it works in its home, so the home it is
-        told is absolute, and it ends with this process.
+def build_command(home: Path, name: str, *flags: str) -> list[str]:
+    """Build the command line of one of CometBFT's commands on a home, to be run in that home.
 
     Raises:
         EngineMissing: as `require_binary`.
     """
-    command = [str(require_binary()), name, "--home", str(home.absolute()), *flags]
-    return command, {"cwd": home, "preexec_fn": die_with_parent}
+    return [str(require_binary()), name, "--home", str(home.absolute()), *flags]
 
 
 class WatchedApplication:
@@ -111,7 +106,7 @@ async def run_comet(
         EngineStopped: CometBFT ended by itself.
         Whatever the application raises: the node has to stop then.
     """
-    call = build_call(home, "start")
+    command = build_command(home, "start")
     prepare_home(home, settings)
     genesis = GenesisDoc.load(home / "config" / "genesis.json")
     rpc = CometRpc(get_connect_host(settings.host), settings.rpc_port)
@@ -127,7 +122,7 @@ async def run_comet(
     server = AbciServer(watched, snapshots, home / "data" / ABCI_SOCKET_NAME)
     try:
         await server.start()
-        await _run_engine(call, server, mirror, stopping, application, on_ready)
+        await _run_engine(home, command, server, mirror, stopping, application, on_ready)
     finally:
         await server.stop()
         await snapshots.close()
@@ -137,7 +132,8 @@ async def run_comet(
 
 
 async def _run_engine(
-    call: tuple[list[str], dict[str, Any]],
+    home: Path,
+    command: list[str],
     server: AbciServer,
     mirror: BlockMirror,
     stopping: asyncio.Event,
@@ -145,8 +141,10 @@ async def _run_engine(
     on_ready: Callable[[], None] | None,
 ) -> None:
     """Run CometBFT until something ends; raise what it was."""
-    command, options = call
-    process = await asyncio.create_subprocess_exec(*command, start_new_session=True, **options)
+    tied = (sys.executable, "-I", "-S", tied_script.__file__, str(os.getpid()))
+    process = await asyncio.create_subprocess_exec(
+        *tied, *command, cwd=home, start_new_session=True
+    )
     mirroring = asyncio.create_task(asyncio.to_thread(mirror.run), name="block mirror")
     ended = asyncio.create_task(process.wait(), name="cometbft")
     stop = asyncio.create_task(stopping.wait(), name="stop")
@@ -165,11 +163,6 @@ async def _run_engine(
     mirroring.result()
     if not stopping.is_set():
         raise EngineStopped(f"CometBFT ended with code {process.returncode}; see its lines above")
-
-
-def die_with_parent() -> None:
-    """Have the kernel kill CometBFT when this process is killed: it may hang without its ABCI."""
-    _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 async def _wait_for_block(application: Any, on_ready: Callable[[], None] | None) -> None:
