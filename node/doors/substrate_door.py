@@ -149,8 +149,7 @@ class SubstrateApp:
         session = self.hub.open_session(get_remote(socket))
 
         async def handle(text: str | bytes) -> None:
-            for reply in await self.answer(text, session):
-                session.push(reply)
+            self.hub.answer(session, await self.answer(text, session))
 
         close = partial(self.hub.close_session, session)
         await exchange(socket, handle, session.take, close, session.ended)

@@ -193,8 +193,7 @@ class AuthorMethods:
             block_hash = format_hex(self.blocks.get_hash(place[0]) or b"")
             return [{"inBlock": block_hash}, {"finalized": block_hash}]
 
-        first = ["ready", *(update(self.blocks.get_height()) or [])]
-        return self.hub.subscribe(session, "author_extrinsicUpdate", update, first)
+        return self.hub.subscribe(session, "author_extrinsicUpdate", update, ["ready"])
 
     async def unwatch(self, session: Session | None, subscription_id: Any) -> bool:
         """End a watch."""

@@ -90,8 +90,7 @@ class ChainMethods:
 
     def _build_subscribe(self, notification: str) -> Method:
         async def subscribe(session: Session | None) -> Subscribed:
-            newest = self.get_told(self.blocks.get_height())
-            return self.hub.subscribe(session, notification, self.list_told, [newest])
+            return self.hub.subscribe(session, notification, self.list_told)
 
         return subscribe
 

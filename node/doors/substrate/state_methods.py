@@ -253,8 +253,7 @@ class StateMethods:
             block = self._format(self.blocks.get_hash(height))
             return [{"block": block, "changes": changes}] if changes else []
 
-        first = update(self.blocks.get_height())
-        return self.hub.subscribe(session, "state_storage", update, first, len(raw_keys))
+        return self.hub.subscribe(session, "state_storage", update, weight=len(raw_keys))
 
     def _read_told(self, height: int, key: bytes) -> str | None:
         if height != self._told_height or len(self._told) >= MAX_TOLD_KEYS:

@@ -35,10 +35,14 @@ Update = Callable[[int], list[Any] | None]
 
 @dataclass
 class Subscription:
-    """One subscription: the notification's method, what it is told, how much it asks for."""
+    """One subscription: the notification's method, what it is told, how much it asks for.
+
+    height: of the newest block it was told of.
+    """
 
     method: str
     update: Update
+    height: int
     weight: int = 1
 
 
@@ -53,6 +57,8 @@ class Session:
         default_factory=lambda: asyncio.Queue(QUEUE_MESSAGES)
     )
     subscriptions: dict[str, Subscription] = field(default_factory=dict)
+    unanswered: set[str] = field(default_factory=set)
+    """Subscriptions whose id the client does not have yet; they are told of nothing."""
     is_slow: bool = False
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     queued_bytes: int = 0
@@ -62,6 +68,7 @@ class Session:
     def add(self, subscription_id: str, item: Subscription) -> None:
         """Add a subscription."""
         self.subscriptions[subscription_id] = item
+        self.unanswered.add(subscription_id)
         self.weight += item.weight
 
     def remove(self, subscription_id: str) -> bool:
@@ -86,6 +93,7 @@ class Session:
         """Let go of a session that does not read."""
         self.is_slow = True
         self.subscriptions.clear()
+        self.unanswered.clear()
         self.weight = 0
         self.unread.remove(self)
         while not self.queue.empty():
@@ -116,6 +124,7 @@ class Hub:
         self._calls_per_minute = calls_per_minute
         self.sessions: list[Session] = []
         self._ids = itertools.count(1)
+        self._height = view.get_heights()[1]  # sessions are told up to here
 
     def open_session(self, remote: str) -> Session:
         """Open a session."""
@@ -133,14 +142,14 @@ class Hub:
         session: Session | None,
         method: str,
         update: Update,
-        first: list[Any],
+        greeting: list[Any] | None = None,
         weight: int = 1,
     ) -> Subscribed:
-        """Subscribe a session.
+        """Subscribe a session: it is told of the newest block at once, then of each after it.
 
         Args:
             method: of the notifications.
-            first: told right after the answer.
+            greeting: told before the newest block.
             weight: storage keys it names, at least 1.
         Raises:
             MethodNotFound: over HTTP.
@@ -156,7 +165,9 @@ class Hub:
         if weight + sum(item.weight for item in self.sessions) > MAX_TOTAL_WEIGHT:
             raise TooMany(LIMIT.format(f"{MAX_TOTAL_WEIGHT} on all connections"))
         subscription_id = f"{next(self._ids):016x}"
-        session.add(subscription_id, Subscription(method, update, weight))
+        height = self.view.get_heights()[1]  # this hub may not have come to it yet
+        first = [*(greeting or []), *(update(height) or [])]
+        session.add(subscription_id, Subscription(method, update, height, weight))
         messages = [build_notification(method, subscription_id, dump_json(item)) for item in first]
         return Subscribed(subscription_id, messages)
 
@@ -166,28 +177,48 @@ class Hub:
             return False
         return session.remove(subscription_id)
 
+    def answer(self, session: Session, replies: list[bytes]) -> None:
+        """Send what answers a message; then tell its subscriptions of the blocks meanwhile."""
+        for reply in replies:
+            session.push(reply)
+        unanswered, session.unanswered = session.unanswered, set()
+        for subscription_id in sorted(unanswered & session.subscriptions.keys()):
+            self._tell_one(session, subscription_id, {})
+
     async def run(self) -> None:
         """Follow the chain for ever."""
-        height = self.view.get_heights()[1]
         while True:
-            newest = await self.view.wait_for_height(height + 1)
-            while height < newest:
-                height += 1
-                await self.tell(height)
+            newest = await self.view.wait_for_height(self._height + 1)
+            while self._height < newest:
+                self._height += 1
+                await self._tell_all()
 
-    async def tell(self, height: int) -> None:
+    async def _tell_all(self) -> None:
         """Tell every subscription of a block; others have their turn between two sessions."""
-        if not any(session.subscriptions for session in self.sessions):
-            return
         written: dict[int, tuple[Any, bytes]] = {}
         for session in self.sessions:
-            for subscription_id, item in list(session.subscriptions.items()):
-                results = item.update(height)
-                if results is None:
-                    session.remove(subscription_id)
-                for result in results or []:
-                    if id(result) not in written:
-                        written[id(result)] = result, dump_json(result)
-                    body = written[id(result)][1]
-                    session.push(build_notification(item.method, subscription_id, body))
+            for subscription_id in list(session.subscriptions):
+                if subscription_id not in session.unanswered:
+                    self._tell_one(session, subscription_id, written)
             await asyncio.sleep(0)
+
+    def _tell_one(
+        self, session: Session, subscription_id: str, written: dict[int, tuple[Any, bytes]]
+    ) -> None:
+        """Tell a subscription of the blocks it was not told of yet.
+
+        Args:
+            written: what was written down for this block already, by the result's identity.
+        """
+        item = session.subscriptions.get(subscription_id)
+        while item is not None and item.height < self._height:
+            item.height += 1
+            results = item.update(item.height)
+            if results is None:
+                session.remove(subscription_id)
+                return
+            for result in results:
+                if id(result) not in written:
+                    written[id(result)] = result, dump_json(result)
+                body = written[id(result)][1]
+                session.push(build_notification(item.method, subscription_id, body))

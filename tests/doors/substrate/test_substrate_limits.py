@@ -6,6 +6,7 @@ import contextlib
 import json
 import secrets
 import struct
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -195,6 +196,34 @@ async def test_ten_thousand_subscriptions__on_ten_connections(devnet_node: Devne
         await asyncio.sleep(0.2)
         assert not door.app.hub.sessions
         assert door.app.hub.unread.total == 0
+
+
+async def test_heads_told_while_a_block_comes(devnet_node: DevnetNode) -> None:
+    async with open_door(devnet_node) as door:
+        hub = door.app.hub
+        session = hub.open_session("hasty")
+        before = hub.view.get_heights()[1]
+        while hub.view.get_heights()[1] == before:
+            time.sleep(0.01)  # nothing else of this door runs: it is behind the chain now
+        text = write(1, "chain_subscribeNewHeads")
+        hub.answer(session, await door.app.answer(text, session))
+        told = [json.loads(await asyncio.wait_for(session.take(), 20) or b"") for _ in range(5)]
+        assert told[0]["id"] == 1
+        numbers = [int(head["params"]["result"]["number"], 16) for head in told[1:]]
+        assert numbers[0] > before
+        assert numbers == list(range(numbers[0], numbers[0] + 4))
+
+
+async def test_subscription_in_a_batch_that_waits(devnet_node: DevnetNode) -> None:
+    async with open_door(devnet_node, calls_per_minute=60) as door, door.connect() as socket:
+        calls = [("chain_subscribeNewHeads", 0), *(("system_name", 1 + n) for n in range(60))]
+        before = door.app.hub.view.get_heights()[1]
+        await socket.send(json.dumps([json.loads(write(n, method)) for method, n in calls]))
+        told = [json.loads(await asyncio.wait_for(socket.recv(), 20)) for _ in range(4)]
+        assert door.app.hub.view.get_heights()[1] > before + 1  # blocks came before the answer
+        assert [answer["id"] for answer in told[0]] == list(range(61))
+        numbers = [int(head["params"]["result"]["number"], 16) for head in told[1:]]
+        assert numbers == list(range(numbers[0], numbers[0] + 3))
 
 
 async def test_batches_of_batches_and_large_ones(devnet_node: DevnetNode) -> None:
