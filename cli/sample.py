@@ -91,8 +91,7 @@ async def obtain_params(
     """
     spec = runs_pb2.RunSpec.FromString(run.spec)
     layout = _get_layout(spec)
-    is_first = checkpoint.round == 0 or checkpoint.root == spec.initial_root
-    if is_first and comes_from_seed(spec):
+    if comes_from_seed(spec, checkpoint.root):
         params = init_params(ModelConfig.from_spec(spec), spec.init_seed)
         if state.checkpoint_root(params) == checkpoint.root:
             return params

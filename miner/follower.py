@@ -92,10 +92,7 @@ class RunFollower:
         stored = self.store.get_state(root, self.setup.checkpoint_layout)
         if stored is not None:
             return stored
-        spec = self.setup.spec
-        # After rounds without work the newest checkpoint is still the first: no peer need have it.
-        is_first = round_index == 0 or root == spec.initial_root
-        if is_first and comes_from_seed(spec):
+        if comes_from_seed(self.setup.spec, root):
             return self._make_initial(round_index, root)
         return await self._fetch_checkpoint(round_index, root)
 

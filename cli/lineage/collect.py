@@ -41,7 +41,7 @@ async def collect_bundle(
         client: connected.
         run_id: of the run.
         last_round: the checkpoint; None for the newest.
-        first_round: where to begin; its weights are fetched unless it is 0.
+        first_round: where to begin; its weights are fetched unless the seed makes them.
 
     Raises:
         NotFound: there is no such run or checkpoint.
@@ -72,7 +72,7 @@ async def collect_bundle(
         checkpoints=checkpoints,
         judgements=judgements,
     )
-    await _fetch_files(client, bundle, run_id, first_round)
+    await _fetch_files(client, bundle, run_id)
     return bundle
 
 
@@ -106,7 +106,7 @@ async def _read_record(client: ChainClient, store: str, key: bytes, height: int)
     return Record(store, key, response.value, response.proof_ops.ops[0].data)
 
 
-async def _fetch_files(client: ChainClient, bundle: Bundle, run_id: int, first_round: int) -> None:
+async def _fetch_files(client: ChainClient, bundle: Bundle, run_id: int) -> None:
     members = await client.get_participants(run_id)
     ordered = sorted(members, key=lambda m: (m.role != runs_pb2.ROLE_VALIDATOR, m.uid))
     endpoints = [member.endpoint for member in ordered if member.endpoint]
@@ -114,7 +114,7 @@ async def _fetch_files(client: ChainClient, bundle: Bundle, run_id: int, first_r
     spec = runs_pb2.RunSpec.FromString(bundle.parse_run().spec)
     with tempfile.TemporaryDirectory() as folder:
         blobs = BlobClient(BlobStore(Path(folder), ADDRESS_FUNCTIONS))
-        if first_round or not comes_from_seed(spec):
+        if not comes_from_seed(spec, checkpoints[0].root):
             bundle.base = await _fetch(
                 blobs, endpoints, KIND_STATE, checkpoints[0].root, MAX_CHECKPOINT_BYTES
             )

@@ -173,7 +173,7 @@ def _make_base(
     bundle: Bundle, spec: runs_pb2.RunSpec, first: lineage_pb2.Checkpoint
 ) -> tuple[state.State, bool]:
     """Return the first checkpoint's weights, and whether the seed made them."""
-    from_seed = first.round == 0 and comes_from_seed(spec)
+    from_seed = comes_from_seed(spec, first.root)
     if from_seed:
         params = state.strip_prefix(
             init_params(ModelConfig.from_spec(spec), spec.init_seed), state.PARAM_PREFIX

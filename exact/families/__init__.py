@@ -120,9 +120,13 @@ def init_params(model: ModelConfig, seed: int) -> State:
     return params
 
 
-def comes_from_seed(spec: runs_pb2.RunSpec) -> bool:
-    """Tell whether a run's first weights are its seed's: neither a parent's nor imported."""
-    return not (spec.HasField("parent") or spec.imported_weights)
+def comes_from_seed(spec: runs_pb2.RunSpec, root: bytes) -> bool:
+    """Tell whether the weights with a root are made from a run's seed.
+
+    They are while they are the run's first, and these neither a parent's nor imported. After rounds
+    without work the newest checkpoint may still be the first: nobody need have it.
+    """
+    return root == spec.initial_root and not (spec.HasField("parent") or spec.imported_weights)
 
 
 def _get_std(model: ModelConfig, name: str) -> float:
