@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -20,15 +19,17 @@ import psutil
 import pytest
 
 from genesis.devnet import init_devnet_homes
-from node.doors.supervisor import PORTS_PER_NODE, RPC_PORT, get_listen, is_port_free
+from node.doors.supervisor import PORTS_PER_NODE, RPC_PORT, get_listen
 from node.engine.comet.build import find_binary
 from node.engine.comet.config import P2P_PORT
 from node.engine.keys import load_node_id
 from node.operation import MONITOR_PORT
 from tests.support.monitors import ask_monitor
+from tests.support.ports import find_offset
 
 ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 40.0  # a node gives CometBFT ten seconds, and its doors three each
 BLOCK_INTERVAL_MS = "250"
 needs_cometbft = pytest.mark.skipif(
     find_binary() is None, reason="no CometBFT here: `make cometbft` builds it"
@@ -36,22 +37,17 @@ needs_cometbft = pytest.mark.skipif(
 
 
 def find_port_offset(num_nodes: int) -> int:
-    """Find an offset with which every port of all nodes is free.
+    """Find an offset with which every port of all nodes is free."""
 
-    All stay below the ports the system gives to clients (32768): a client that keeps asking for a
-    node that is down could otherwise be given the node's own port, and connect to itself.
-    """
-    for _ in range(200):
-        offset = random.randrange(500, 6_000, 100)
+    def list_ports(offset: int) -> list[int]:
         doors = [port for _, port in get_listen(offset).values()]
-        ports = [
+        return [
             port + PORTS_PER_NODE * index
             for index in range(num_nodes)
             for port in (*doors, P2P_PORT + offset, MONITOR_PORT + offset)
         ]
-        if all(is_port_free("127.0.0.1", port) for port in ports):
-            return offset
-    raise AssertionError("no free ports")
+
+    return find_offset(list_ports)
 
 
 class CometNetwork:
@@ -133,7 +129,7 @@ class CometNetwork:
         """Stop a node as an operator does; returns its exit code."""
         process = self.processes.pop(index)
         process.terminate()
-        return process.wait(20)
+        return process.wait(STOP_TIMEOUT_S)
 
     def kill(self, index: int = 0, *, only_engine: bool = False) -> None:
         """Kill a node's process, or its CometBFT, and wait until all of it is gone."""
@@ -144,8 +140,8 @@ class CometNetwork:
             with_pid = process.pid
             if only_engine or process == family[0]:
                 os.kill(with_pid, signal.SIGKILL)
-        self.processes.pop(index).wait(20)
-        _, alive = psutil.wait_procs(family[1:], timeout=20)
+        self.processes.pop(index).wait(STOP_TIMEOUT_S)
+        _, alive = psutil.wait_procs(family[1:], timeout=STOP_TIMEOUT_S)
         for process in alive:
             process.kill()
         assert not alive, f"still running after the node was killed: {alive}"
@@ -166,7 +162,7 @@ class CometNetwork:
         for process in self.list_family(index):
             process.send_signal(number)
 
-    def wait_until(self, condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
+    def wait_until(self, condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
         """Wait for a condition; fails with the nodes' logs."""
         deadline = time.monotonic() + timeout_s
         while not condition():
@@ -190,7 +186,7 @@ class CometNetwork:
         url = f"http://127.0.0.1:{self.get_port(RPC_PORT, index)}/"
         request = urllib.request.Request(url, body.encode(), {"Content-Type": "application/json"})
         try:
-            with urllib.request.urlopen(request, timeout=5) as answer:
+            with urllib.request.urlopen(request, timeout=15) as answer:
                 document = json.loads(answer.read())
         except urllib.error.HTTPError as error:
             document = json.loads(error.read())
@@ -206,7 +202,7 @@ class CometNetwork:
             return 0
         return int(status["sync_info"]["latest_block_height"])
 
-    def wait_for_height(self, height: int, index: int = 0, timeout_s: float = 30.0) -> None:
+    def wait_for_height(self, height: int, index: int = 0, timeout_s: float = 60.0) -> None:
         """Wait until a node is at a height."""
         self.wait_until(lambda: self.get_height(index) >= height, timeout_s)
 

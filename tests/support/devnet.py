@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -30,10 +28,12 @@ from genesis.devnet import get_account
 from proto.descent.rounds.v1 import rounds_pb2
 from proto.descent.runs.v1 import runs_pb2
 from proto.descent.weights.v1 import weights_pb2
+from tests.support.ports import find_offset
 
 ROOT = Path(__file__).resolve().parents[2]
 NUM_PARTICIPANT_PORTS = 64
 POLL_SECONDS = 0.2
+STOP_SECONDS = 30.0
 TEXT_MODULES = ("argparse", "ast", "datetime", "difflib", "inspect", "ipaddress", "optparse")
 MORE_MODULES = ("pickle", "subprocess", "tarfile", "turtle", "typing", "uuid", "zipfile")
 
@@ -70,22 +70,7 @@ def find_port_offset() -> int:
     """Find an offset with which the doors and the participants have free ports."""
     firsts = (FIRST_PARTICIPANT_PORT, FIRST_MONITOR_PORT)
     seats = [first + uid for first in firsts for uid in range(NUM_PARTICIPANT_PORTS)]
-    ports = [*PORTS.values(), *seats]
-    for _ in range(100):
-        offset = random.randrange(1_000, 30_000)
-        if all(_is_free(port + offset) for port in ports):
-            return offset
-    raise AssertionError("no free ports")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
+    return find_offset(lambda offset: [port + offset for port in (*PORTS.values(), *seats)])
 
 
 def write_text(folder: Path) -> Path:
@@ -166,7 +151,7 @@ class Devnet:
         process = self.joined.pop(name)
         process.send_signal(signal.SIGINT)
         try:
-            return process.wait(15)
+            return process.wait(STOP_SECONDS)
         finally:
             process.kill()
             process.wait()
@@ -232,7 +217,7 @@ class Devnet:
             lambda: log if text in (log := self.read_log(name)) else None, timeout_s, what
         )
 
-    def wait_judged(self, round_index: int, timeout_s: float = 60.0) -> weights_pb2.Epoch:
+    def wait_judged(self, round_index: int, timeout_s: float = 120.0) -> weights_pb2.Epoch:
         """Wait until a round is judged and paid; return its epoch."""
         return self.wait(
             lambda: self.client.get_epoch(RUN_ID, round_index), timeout_s, f"epoch {round_index}"

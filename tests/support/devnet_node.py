@@ -7,7 +7,6 @@ devnet preset; accounts go by their devnet names.
 from __future__ import annotations
 
 import contextlib
-import random
 import socket
 import subprocess
 import sys
@@ -17,31 +16,32 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import psutil
 from cosmos.base.node.v1beta1 import query_pb2 as node_query
 from cosmpy.aerial.wallet import LocalWallet
 from cosmpy.crypto.keypairs import PrivateKey
 
 from genesis.devnet import get_account, init_devnet_home
 from node.chain import CHAIN_ID
-from node.doors.supervisor import get_listen, is_port_free
+from node.doors.supervisor import get_listen
 from node.operation import MONITOR_PORT
-from tests.support.ports import find_free_port
+from tests.support.ports import find_free_port, find_offset
 from tests.support.transfers import build_send
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK_INTERVAL_MS = "250"
-START_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 30.0
 GENESIS_TIME_NS = 1_767_225_600 * 10**9
 
 
 def find_port_offset() -> int:
     """Find an offset with which every port of a node is free."""
-    for _ in range(100):
-        offset = random.randrange(1_000, 30_000)
-        ports = [port for _, port in get_listen(offset).values()] + [MONITOR_PORT + offset]
-        if all(is_port_free("127.0.0.1", port) for port in ports):
-            return offset
-    raise AssertionError("no free ports")
+
+    def list_ports(offset: int) -> list[int]:
+        return [port for _, port in get_listen(offset).values()] + [MONITOR_PORT + offset]
+
+    return find_offset(list_ports)
 
 
 @contextlib.contextmanager
@@ -111,17 +111,20 @@ class DevnetNode:
         """Stop the node as an operator does."""
         if self.process is not None:
             self.process.terminate()
-            self.process.wait(10)
+            self.process.wait(STOP_TIMEOUT_S)
             self.process = None
 
     def kill(self) -> None:
-        """Kill the node, as a power cut does."""
+        """Kill the node, as a power cut does, and wait until its doors are gone, too."""
         assert self.process is not None
+        doors = psutil.Process(self.process.pid).children(recursive=True)
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(STOP_TIMEOUT_S)
         self.process = None
+        _, alive = psutil.wait_procs(doors, timeout=STOP_TIMEOUT_S)
+        assert not alive, f"still running after the node was killed: {alive}"
 
-    def wait_until(self, condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
+    def wait_until(self, condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
         """Wait for a condition; fails with the node's log."""
         deadline = time.monotonic() + timeout_s
         while not condition():
@@ -140,7 +143,7 @@ class DevnetNode:
             method = channel.unary_unary(
                 path, lambda message: message.SerializeToString(), response_class.FromString
             )
-            return method(request, timeout=5)
+            return method(request, timeout=15)
 
     def get_height(self) -> int:
         """Get the newest height, 0 while nothing answers."""
