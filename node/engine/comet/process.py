@@ -104,6 +104,7 @@ async def run_comet(
     Raises:
         EngineMissing, GenesisInvalid, KeyFileInvalid, HomeMismatch: files are not usable.
         EngineStopped: CometBFT ended by itself.
+        Whatever `on_ready` raises.
         Whatever the application raises: the node has to stop then.
     """
     command = build_command(home, "start")
@@ -151,7 +152,9 @@ async def _run_engine(
     ready = asyncio.create_task(_wait_for_block(application, on_ready), name="ready")
     try:
         waiting: set[asyncio.Future[Any]] = {ended, stop, mirroring, server.failure}
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait({*waiting, ready}, return_when=asyncio.FIRST_COMPLETED)
+        if done == {ready} and ready.exception() is None:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for task in (ready, stop):
             task.cancel()
@@ -161,6 +164,8 @@ async def _run_engine(
     if server.failure.done():
         server.failure.result()
     mirroring.result()
+    if ready.done():
+        ready.result()
     if not stopping.is_set():
         raise EngineStopped(f"CometBFT ended with code {process.returncode}; see its lines above")
 
