@@ -28,7 +28,8 @@ from node.settings import get_connect_host
 PAUSE_FIRST_S, PAUSE_MAX_S = 0.2, 10.0
 STABLE_S = 10.0  # a door that ran this long starts again after the first pause
 STOP_WAIT_S = 3.0
-PORT_WAIT_S = 2.0  # a door of a node that was just killed needs a moment to leave its port
+# A door of a node that was just killed needs two seconds to leave its port, more on a busy machine.
+PORT_WAIT_S = 5.0
 
 GRPC_PORT, RPC_PORT, SUBSTRATE_PORT, REST_PORT = 9090, 26657, 9944, 1317
 PORTS_PER_NODE = 10
