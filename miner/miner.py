@@ -49,7 +49,7 @@ class Miner:
 
     async def run(self) -> None:
         """Mine until the run is over."""
-        run_id = self.follower.setup.run_id
+        run_id, is_first = self.follower.setup.run_id, True
         async for look in self.client.follow(
             lambda reads: [reads.get_run(run_id), reads.get_current_round(run_id)],
             only_changes=True,
@@ -59,6 +59,11 @@ class Miner:
                 log.info("run_over", run=run_id, status=runs_pb2.RunStatus.Name(run.status))
                 return
             if run.status != runs_pb2.RUN_STATUS_PENDING and round_info is not None:
+                if is_first and round_info.phase == rounds_pb2.PHASE_TRAINING and round_info.index:
+                    await self._tell_missed(
+                        await self.client.get_round(run_id, round_info.index - 1)
+                    )
+                is_first = False
                 await self._follow(round_info)
 
     async def _follow(self, round_info: rounds_pb2.Round) -> None:
