@@ -14,7 +14,7 @@ from tests.support.tiny_run import ScriptedChain, make_round, mine, open_followe
 from validator.availability import Availability, Received
 from validator.evaluate import apply_part, compute_gain, draw_assigned, draw_heldout
 
-VALIDATOR, DEADLINE_SECONDS = 9, 5.0
+VALIDATOR, DEADLINE_SECONDS = 9, 30.0
 
 
 class Net:
