@@ -16,7 +16,7 @@ from node.engine.control import ControlClient, get_socket_path
 from node.engine.errors import EngineUnreachable
 from node.store.state import StateStore
 from tests.engine.tiny_app import make_home
-from tests.support.devnet_node import find_port_offset
+from tests.support.devnet_node import START_TIMEOUT_S, STOP_TIMEOUT_S, find_port_offset
 
 APP_STATE: dict[str, object] = {"pallets": {}}
 
@@ -35,7 +35,7 @@ def running(home: Path) -> Iterator[subprocess.Popen[str]]:
             make_command(home, find_port_offset()), stdout=output, stderr=output, text=True
         )
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + START_TIMEOUT_S
         while not is_answering(home):
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
@@ -43,7 +43,7 @@ def running(home: Path) -> Iterator[subprocess.Popen[str]]:
         yield process
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(STOP_TIMEOUT_S)
 
 
 def is_answering(home: Path) -> bool:
@@ -83,7 +83,7 @@ def test_stop_on_request(home: Path) -> None:
         heights = client.follow_heights()  # a subscriber that is there to the end
         next(heights)
         process.terminate()
-        assert process.wait(timeout=10) == 0
+        assert process.wait(STOP_TIMEOUT_S) == 0
     assert not get_socket_path(home).exists()
     assert "Traceback" not in (home / "node.log").read_text()
 

@@ -7,8 +7,9 @@ import contextlib
 import logging
 import os
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 from tendermint.abci import types_pb2 as abci
 
 from node.chain import build_chain
-from node.engine.comet.abci_server import AbciServer
+from node.engine.comet.abci_server import HALT_WAIT_S, AbciServer
 from node.engine.comet.framing import (
     FRAME_BYTES_MAX,
     FrameBuffer,
@@ -32,7 +33,7 @@ from node.engine.comet.state_sync import SnapshotKeeper
 from node.runtime.errors import UpgradeHalt
 from node.store.state import StateStore
 
-WAIT_S = 5.0
+WAIT_S = 30.0
 ENGINE_ONLY = ("init_chain", "finalize_block", "commit")
 """Out of their order these stop a node, as they must: only its own engine can reach the socket."""
 SOAK_CONNECTIONS = int(os.environ.get("DESCENT_SOAK_CONNECTIONS", "100000"))
@@ -252,7 +253,17 @@ async def test_an_upgrade_stops_the_node_after_a_while(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """CometBFT gets no answer until its vote has reached the others."""
-    monkeypatch.setattr("node.engine.comet.abci_server.HALT_WAIT_S", 0.3)
+    loop = asyncio.get_running_loop()
+    halts: list[Callable[[], None]] = []
+    call_later = loop.call_later
+
+    def hold(delay_s: float, call: Callable[..., None], *arguments: Any) -> Any:
+        if delay_s != HALT_WAIT_S:
+            return call_later(delay_s, call, *arguments)
+        halts.append(partial(call, *arguments))
+        return None
+
+    monkeypatch.setattr(loop, "call_later", hold)
     async with serving(tmp_path) as server:
 
         def halt(_: Any) -> Any:
@@ -261,10 +272,13 @@ async def test_an_upgrade_stops_the_node_after_a_while(
         server.handlers["finalize_block"] = halt
         client, other = await connect(server), await connect(server)
         client.writer.write(frame(abci.Request(finalize_block=abci.RequestFinalizeBlock())))
-        await asyncio.sleep(0.1)
+        async with asyncio.timeout(WAIT_S):
+            while not halts:
+                await asyncio.sleep(0.01)
         client.writer.write(FLUSH)
-        assert not server.failure.done()
         assert (await other.ask(echo=abci.RequestEcho(message="x"))).message == "x"
+        assert not server.failure.done()
+        halts[0]()
         assert "is needed" in (await client.read()).exception.error
         assert await client.read() is None
         with pytest.raises(UpgradeHalt):

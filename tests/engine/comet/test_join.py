@@ -20,7 +20,7 @@ def descent(home: Path, *arguments: str) -> Any:
     """Run the command line; returns its JSON."""
     command = [sys.executable, "-m", "cli.main", *arguments, "--home", str(home)]
     done = subprocess.run(
-        [*command, "--output", "json"], cwd=ROOT, capture_output=True, text=True, timeout=60
+        [*command, "--output", "json"], cwd=ROOT, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

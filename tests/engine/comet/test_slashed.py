@@ -81,10 +81,17 @@ def test_withholding_is_downtime(network: CometNetwork, monkeypatch: pytest.Monk
     monkeypatch.setenv("DESCENT_TEST_LIE", "withhold")
     assert network.stop(SILENT) == 0
     network.start(SILENT, "tests.support.byzantine_node")
-    network.wait_until(lambda: get_operator(network, SILENT).jailed, timeout_s=90)
-    height = network.get_height()
-    commit = network.call("commit", height=str(height - 6))["signed_header"]["commit"]
+    seen = []
+
+    def is_jailed() -> bool:
+        seen.append(network.get_height())
+        return bool(get_operator(network, SILENT).jailed)
+
+    network.wait_until(is_jailed, timeout_s=90)
+    # At the last height but one that was seen it was not jailed yet.
+    commit = network.call("commit", height=str(seen[-2]))["signed_header"]["commit"]
     assert [item["block_id_flag"] for item in commit["signatures"]] == [2, 2, 2]
+    height = network.get_height()
     network.wait_for_height(height + 4)
     assert network.call("validators")["total"] == "2"
     assert int(get_operator(network, SILENT).tokens) == SELF_BOND_UDSC * 99 // 100

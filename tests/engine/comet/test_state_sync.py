@@ -39,7 +39,7 @@ def get_earliest(network: CometNetwork, index: int) -> int:
 
 def ensure_agreement(network: CometNetwork, height: int) -> None:
     """Check that both nodes have the same app hash after the last blocks up to a height."""
-    network.wait_for_height(height + 1, 1, timeout_s=30)
+    network.wait_for_height(height + 1, 1)
     for at in range(max(get_earliest(network, 1), height - 5), height + 1):
         assert network.get_app_hash(at, 0) == network.get_app_hash(at, 1)
 
@@ -74,7 +74,7 @@ def test_wrong_trusted_hash(network: CometNetwork) -> None:
     log: Path = network.homes[1] / "node.log"
     before = len(log.read_text())
     network.start(1, more=build_flags(network, "00" * 32))
-    network.wait_until(lambda: network.processes[1].poll() is not None, timeout_s=30)
+    network.wait_until(lambda: network.processes[1].poll() is not None, timeout_s=60)
     assert "expected header's hash" in log.read_text()[before:]
     network.kill(1)
 
