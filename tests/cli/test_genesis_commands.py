@@ -19,11 +19,16 @@ from cli.main import run
 from genesis.devnet import get_account
 from node.doors.supervisor import GRPC_PORT, PORTS_PER_NODE
 from node.engine.comet.config import P2P_PORT
-from tests.support.comet_network import ROOT, find_port_offset, needs_cometbft
+from tests.support.comet_network import (
+    ROOT,
+    START_TIMEOUT_S,
+    STOP_TIMEOUT_S,
+    find_port_offset,
+    needs_cometbft,
+)
 from tests.support.typed import Typed
 
 CHAIN_ID = "four-1"
-START_TIMEOUT_S = 60.0
 
 
 @pytest.fixture
@@ -167,7 +172,7 @@ def processes() -> Iterator[list[subprocess.Popen[bytes]]]:
     for process in started:
         process.terminate()
     for process in started:
-        process.wait(20)
+        process.wait(STOP_TIMEOUT_S)
 
 
 def start(home: Path, offset: int, peers: list[str]) -> subprocess.Popen[bytes]:
@@ -212,7 +217,7 @@ def test_four_operators(
     wait_for_height(typed, homes[3], nodes[3], sent["height"] + 1)
     found = typed(homes[3], "query", "bank", "balance", addresses[1], "--node", nodes[3])
     assert found["balance_udsc"] == "407000000"
-    status = typed(homes[3], "node", "status", "--node", nodes[3])
+    status = wait_for_peers(typed, homes[3], nodes[3], 3)
     assert (status["chain_id"], status["num_peers"]) == (CHAIN_ID, 3)
     assert (status["is_catching_up"], status["earliest_block_height"]) == (False, 1)
     assert status["node_id"] == peers[3].partition("@")[0]
@@ -239,7 +244,7 @@ def check_rollback(
     assert "stop it first" in typed(home, "node", "rollback", code=1)["message"]
     process = processes.pop()
     process.terminate()
-    assert process.wait(20) == 0
+    assert process.wait(STOP_TIMEOUT_S) == 0
     height = typed(home, "node", "prune", "--keep", "3")["newest_height"]
     assert typed(home, "node", "rollback")["height"] == height - 1
     assert typed(home, "node", "rollback", "--hard")["height"] == height - 1
@@ -248,6 +253,17 @@ def check_rollback(
     typed(home, "node", "debug", "invariants")
     processes.append(start(home, *again))
     wait_for_height(typed, home, node, height + 3)
+
+
+def wait_for_peers(typed: Typed, home: Path, node: str, num_peers: int) -> Any:
+    """Wait until a node goes with the others and knows so many; return its status."""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while True:
+        status = typed(home, "node", "status", "--node", node)
+        if status["num_peers"] == num_peers and not status["is_catching_up"]:
+            return status
+        assert time.monotonic() < deadline, (status, (home / "node.log").read_text()[-3000:])
+        time.sleep(0.3)
 
 
 def wait_for_height(typed: Typed, home: Path, node: str, height: int) -> None:

@@ -37,7 +37,7 @@ def stopped(network: CometNetwork) -> Iterator[Path]:
     assert network.stop() == 0
     yield network.homes[0]
     network.start()
-    network.wait_for_height(height + 3, timeout_s=60)
+    network.wait_for_height(height + 3)
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def test_export_starts_a_chain(stopped: Path, typed: Typed, tmp_path: Path) -> N
     with CometNetwork(tmp_path / "unused") as other:
         index = other.adopt(home)
         other.start(index)
-        other.wait_for_height(written["initial_height"] + 3, index, timeout_s=60)
+        other.wait_for_height(written["initial_height"] + 3, index)
         keys = tmp_path / "keys"
         Keyring(keys, backend="test").add(Key("owner", get_account("owner").secret))
         node = ("--node", f"127.0.0.1:{other.get_port(GRPC_PORT, index)}")

@@ -139,9 +139,8 @@ def test_invalid(home: Path, fault: str) -> None:
 
 @pytest.fixture
 def busy_port() -> Iterator[int]:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", PORTS["rpc"] + find_port_offset()))
-        listener.listen()
+    place = ("127.0.0.1", PORTS["rpc"] + find_port_offset())
+    with socket.create_server(place) as listener:
         yield listener.getsockname()[1]
 
 

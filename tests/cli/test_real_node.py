@@ -11,6 +11,7 @@ from chain_client.client import ChainClient
 from chain_client.errors import ChainMismatch, NodeUnreachable, NotFound, QueryFailed, TxRefused
 from chain_client.keys import Key
 from chain_client.sync_client import SyncChainClient
+from tests.cli.conftest import STAKER
 from tests.support.devnet_node import DevnetNode, get_secret
 from tests.support.typed import Typed
 
@@ -66,13 +67,13 @@ def test_status_and_app_hash(typed: Typed, node: DevnetNode) -> None:
 def test_stake(typed: Typed) -> None:
     (first, *_) = typed("query", "staking", "validators")
     assert {first["status"], first["is_jailed"]} == {"bonded", False}
-    typed("tx", "stake", "delegate", "owner", "validator-0", "3DSC")
-    typed("tx", "stake", "undelegate", "owner", "validator-0", "1DSC")
-    (held,) = typed("query", "staking", "delegations", "owner")
+    typed("tx", "stake", "delegate", STAKER, "validator-0", "3DSC")
+    typed("tx", "stake", "undelegate", STAKER, "validator-0", "1DSC")
+    (held,) = typed("query", "staking", "delegations", STAKER)
     assert held["amount_udsc"] == "2000000"
-    (leaving,) = typed("query", "staking", "unbonding", "owner")
+    (leaving,) = typed("query", "staking", "unbonding", STAKER)
     assert (leaving["amount_udsc"], leaving["operator"]) == ("1000000", held["operator"])
-    made = typed("tx", "stake", "create-operator", "owner", "50DSC", "--moniker", "mine")
+    made = typed("tx", "stake", "create-operator", STAKER, "50DSC", "--moniker", "mine")
     operators = {item["operator"]: item for item in typed("query", "staking", "validators")}
     assert operators[made["operator"]]["moniker"] == "mine"
     assert Path(made["consensus_key"]).stat().st_mode & 0o777 == 0o600
@@ -175,7 +176,7 @@ def test_blocking_client(node: DevnetNode) -> None:
     with SyncChainClient.connect(f"127.0.0.1:{node.grpc_port}", node.chain_id) as client:
         result = client.submit(FAUCET, [send(FAUCET, OWNER, 5)])
         assert client.get_tx(result.tx_hash).height == result.height
-        assert client.wait_height(result.height + 1, timeout_s=10) > result.height
+        assert client.wait_height(result.height + 1, timeout_s=30) > result.height
         with pytest.raises(NotFound):
             client.get_tx("11" * 32)
         with pytest.raises(QueryFailed):
@@ -229,8 +230,11 @@ async def test_node_is_killed_while_submitting(node: DevnetNode) -> None:
             asyncio.create_task(client.submit(FAUCET, [send(FAUCET, OWNER, 3)], timeout_s=60.0))
             for _ in range(6)
         ]
+        async with asyncio.timeout(30):
+            while not heights:
+                await asyncio.sleep(0.05)
         await asyncio.sleep(0.4)
-        node.kill()
+        await asyncio.to_thread(node.kill)
         await asyncio.sleep(0.5)
         killed_at = heights[-1]
         with pytest.raises(NodeUnreachable):
@@ -239,8 +243,8 @@ async def test_node_is_killed_while_submitting(node: DevnetNode) -> None:
         results = await asyncio.gather(*work)
         assert len({result.tx_hash for result in results}) == 6
         assert await client.get_balance(OWNER.address) == before + 6 * 3
-        await client.wait_height(killed_at + 2, timeout_s=10)
-        async with asyncio.timeout(10):
+        await client.wait_height(killed_at + 2, timeout_s=30)
+        async with asyncio.timeout(30):
             while heights[-1] <= killed_at:
                 await asyncio.sleep(0.05)
         follower.cancel()

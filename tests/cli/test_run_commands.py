@@ -82,7 +82,7 @@ def start_run(typed: Typed, folder: Path, endpoint: str, more: str = IMPORTED) -
     options = ("--key", "validator-0", "--role", "validator", "--endpoint", endpoint)
     typed("run", "register", run_id, *options)
     typed("run", "register", run_id, "--key", "miner-0")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while typed("run", "show", run_id)["current_round"] < 1:
         assert time.monotonic() < deadline
         time.sleep(0.1)
