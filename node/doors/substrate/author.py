@@ -226,8 +226,9 @@ class AuthorMethods:
             addr = decode_any_address(account)
         except AddressFormatError as error:
             raise InvalidParams(str(error)) from None
-        nonce = self.read_nonce(addr, self.blocks.get_height())
         waiting = {item.nonce for item in await self._decode_pending() if item.signer == addr}
+        # Read after it: what is in a block meanwhile waits no more, and counts in this state.
+        nonce = self.read_nonce(addr, self.blocks.view.get_state_heights()[1])
         while nonce in waiting:
             nonce += 1
         return nonce

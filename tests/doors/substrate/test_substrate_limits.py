@@ -9,6 +9,7 @@ import struct
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from node.doors.substrate.limits import RateLimit, Unread
 from node.doors.substrate.rpc import MAX_BATCH_CALLS, RateLimited
 from node.doors.substrate.subscriptions import MAX_SUBSCRIPTIONS
 from node.doors.substrate_door import SubstrateApp, build_server
+from node.engine.control import UnconfirmedTxs
 from tests.support.devnet_node import DevnetNode
 
 PING, PONG, TEXT = 9, 10, 1
@@ -193,8 +195,9 @@ async def test_ten_thousand_subscriptions__on_ten_connections(devnet_node: Devne
         await asyncio.gather(*(count(socket) for socket in sockets))
         assert sum(len(item.subscriptions) for item in door.app.hub.sessions) == 10_000
         await asyncio.gather(*(socket.close() for socket in sockets))
-        await asyncio.sleep(0.2)
-        assert not door.app.hub.sessions
+        async with asyncio.timeout(30):
+            while door.app.hub.sessions:
+                await asyncio.sleep(0.01)
         assert door.app.hub.unread.total == 0
 
 
@@ -212,6 +215,28 @@ async def test_heads_told_while_a_block_comes(devnet_node: DevnetNode) -> None:
         numbers = [int(head["params"]["result"]["number"], 16) for head in told[1:]]
         assert numbers[0] > before
         assert numbers == list(range(numbers[0], numbers[0] + 4))
+
+
+async def test_nonce_asked_while_a_block_comes(
+    devnet_node: DevnetNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = devnet_node.get_address("owner")
+    tx = devnet_node.build_send("owner", "owner", 1)
+    async with open_door(devnet_node) as door:
+        view, asked = door.app.hub.view, write(1, "system_accountNextIndex", address)
+        (before,) = await door.app.answer(asked, None)
+        list_unconfirmed = view.engine.list_unconfirmed
+
+        async def list_late(limit: int) -> UnconfirmedTxs:
+            await view.engine.broadcast_tx(tx)
+            async with asyncio.timeout(30):
+                while view.find_tx(sha256(tx).digest()) is None:
+                    await asyncio.sleep(0.01)
+            return await list_unconfirmed(limit)
+
+        monkeypatch.setattr(view.engine, "list_unconfirmed", list_late)
+        (after,) = await door.app.answer(asked, None)
+        assert json.loads(after)["result"] == json.loads(before)["result"] + 1
 
 
 async def test_subscription_in_a_batch_that_waits(devnet_node: DevnetNode) -> None:
