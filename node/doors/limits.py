@@ -76,7 +76,7 @@ class GuardedProtocol(H11Protocol):
         super().connection_made(transport)
         self._is_moving = True
         self._seen_unsent, self._seen_cycle = 0, self.cycle
-        self._check = self.loop.call_later(CHECK_S, self._look)
+        self._plan_look()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End with the connection."""
@@ -88,20 +88,28 @@ class GuardedProtocol(H11Protocol):
         self._is_moving = True
         super().resume_writing()
 
+    def _plan_look(self) -> None:
+        self._check_s = self.loop.time() + CHECK_S
+        self._check = self.loop.call_at(self._check_s, self._look)
+
     def _look(self) -> None:
-        """Drop the connection if it stands still; look again later if it does not."""
+        """Drop the connection if it stands still; look again later if it does not.
+
+        A look that comes late finds what this process did not send while it stood still itself.
+        """
         if self.transport.get_protocol() is not self:
             return  # a WebSocket now
         unsent = self.transport.get_write_buffer_size()
         is_answered = self.cycle is None or self.cycle.response_complete
         is_slow = self._seen_unsent > 0 and unsent > self._seen_unsent - MIN_PROGRESS_BYTES
         is_silent = is_answered and self.cycle is self._seen_cycle
-        if not self._is_moving and (is_slow if unsent else is_silent):
+        is_late = self.loop.time() > self._check_s + CHECK_S / 2
+        if not (self._is_moving or is_late) and (is_slow if unsent else is_silent):
             self.transport.abort()
             return
         self._is_moving = False
         self._seen_unsent, self._seen_cycle = unsent, self.cycle
-        self._check = self.loop.call_later(CHECK_S, self._look)
+        self._plan_look()
 
 
 def build_http_server(app: ASGIApp, host: str, port: int, **settings: Any) -> Server:

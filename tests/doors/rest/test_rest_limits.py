@@ -2,19 +2,21 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from uvicorn.server import Server
 
 from node.doors import limits, rate
-from node.doors.limits import BodyRefused
+from node.doors.limits import BodyRefused, GuardedProtocol
 from node.doors.rate import RateLimiter, compute_client_key
 from tests.support.devnet_node import DevnetNode, open_another_door
-from tests.support.ports import find_free_port
 from tests.support.rest_client import Rest
 
 CHECK_S = 0.3
@@ -65,7 +67,7 @@ def test_one_subscriber_of_ipv6_is_one_client() -> None:
 
 
 @pytest.fixture
-async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
+async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
     """A server that answers with 8 MiB, and looks at its connections often."""
     monkeypatch.setattr(limits, "CHECK_S", CHECK_S)
     monkeypatch.setattr(limits, "BODY_TIMEOUT_S", 4 * CHECK_S)
@@ -78,15 +80,19 @@ async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
         return Response(body if request.method == "POST" else LARGE)
 
     routes = [Route("/", answer, methods=["GET", "POST"])]
-    found = find_free_port()
     app = Starlette(routes=routes)
-    server = limits.build_http_server(app, "127.0.0.1", found, lifespan="off")
+    server = limits.build_http_server(app, "127.0.0.1", 0, lifespan="off")
     task = asyncio.create_task(server.serve())
     while not server.started:
         await asyncio.sleep(0.01)
-    yield found
+    yield server
     server.should_exit = True
     await task
+
+
+@pytest.fixture
+def port(server: Server) -> int:
+    return int(server.servers[0].sockets[0].getsockname()[1])
 
 
 async def wait_for_end(reader: asyncio.StreamReader) -> float:
@@ -123,11 +129,16 @@ async def test_trickled_headers_are_dropped(port: int) -> None:
     writer.close()
 
 
-async def test_client_that_does_not_read_is_dropped(port: int) -> None:
+async def test_client_that_does_not_read_is_dropped(server: Server, port: int) -> None:
     """The kernel's buffers take some; the rest must not stay in memory."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
     writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-    await asyncio.sleep(8 * CHECK_S)
+    connections = server.server_state.connections
+    async with asyncio.timeout(30):
+        while not connections:
+            await asyncio.sleep(0.01)
+        while connections:
+            await asyncio.sleep(0.01)
     received = 0
     try:
         while chunk := await reader.read(2**20):
@@ -147,6 +158,55 @@ async def test_client_that_reads_slowly_but_surely_is_served(port: int) -> None:
         await asyncio.sleep(0.01)
     assert received > len(LARGE)
     writer.close()
+
+
+class StillTransport:
+    """A connection on which nothing moves, whatever the time."""
+
+    is_aborted = False
+    protocol: GuardedProtocol
+
+    def get_protocol(self) -> GuardedProtocol:
+        return self.protocol
+
+    def get_write_buffer_size(self) -> int:
+        return len(LARGE)
+
+    def abort(self) -> None:
+        self.is_aborted = True
+
+
+class HeldLoop:
+    """An event loop whose time is told, and whose timers are called by hand."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.timers: list[tuple[float, Callable[[], None]]] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_at(self, when: float, call: Callable[[], None]) -> None:
+        self.timers.append((when, call))
+
+    def run_next(self, late_s: float = 0.0) -> None:
+        when, call = self.timers.pop()
+        self.now = when + late_s
+        call()
+
+
+def test_client_is_not_blamed_for_a_server_that_stood_still() -> None:
+    loop, transport = HeldLoop(), StillTransport()
+    protocol = transport.protocol = GuardedProtocol.__new__(GuardedProtocol)
+    protocol.loop, protocol.transport = cast(Any, loop), cast(Any, transport)
+    protocol.cycle = cast(Any, SimpleNamespace(response_complete=False))
+    protocol._is_moving, protocol._seen_unsent, protocol._seen_cycle = True, 0, None
+    protocol._plan_look()
+    loop.run_next()
+    loop.run_next(late_s=2 * limits.CHECK_S)
+    assert not transport.is_aborted
+    loop.run_next()
+    assert transport.is_aborted
 
 
 async def test_body_that_does_not_come(port: int) -> None:
