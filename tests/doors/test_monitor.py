@@ -7,7 +7,6 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from node.doors.supervisor import DoorSupervisor
@@ -16,7 +15,7 @@ from node.monitor.node_monitor import STALLED_AFTER_S, NodeMonitor
 from node.operation import NODE_SETTINGS, make_node_settings
 from node.settings import resolve
 from node.store.state import StateStore
-from tests.support.devnet_node import DevnetNode
+from tests.support.devnet_node import DevnetNode, kill_door
 from tests.support.monitors import ask_monitor, scrape
 
 
@@ -32,11 +31,13 @@ def call_rpc(node: DevnetNode, method: str) -> None:
 
 
 def test_metrics_of_a_node(devnet_node: DevnetNode) -> None:
-    devnet_node.wait_for_height(11)
-    found = scrape(devnet_node.monitor_port)
+    devnet_node.wait_for_height(12)  # of height 11 the meters know for sure then
+    found, later = (scrape(devnet_node.monitor_port) for _ in range(2))
     assert found["descent_node_height"][()] >= 11
     assert found["descent_engine_up"][()] == found["descent_node_is_decider"][()] == 1
-    assert abs(found["descent_engine_height"][()] - found["descent_node_height"][()]) <= 1
+    assert found["descent_node_app_lag_blocks"][()] <= 1
+    assert found["descent_node_height"][()] <= later["descent_engine_height"][()]
+    assert found["descent_engine_height"][()] <= later["descent_node_height"][()] + 1
     assert set(found["descent_door_up"].values()) == {1.0}
     assert found["descent_beacon_reveals_total"][()] >= 10
     assert found["descent_beacon_missed_reveals_total"][()] == 0
@@ -91,8 +92,24 @@ def test_scrapes_are_cheap(devnet_node: DevnetNode) -> None:
 # Readiness, by cause
 
 
+class HeldClock:
+    """Stands until it is set."""
+
+    now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 @pytest.fixture
-def monitor(devnet_node: DevnetNode, tmp_path: Path) -> Iterator[NodeMonitor]:
+def clock(devnet_node: DevnetNode, monkeypatch: pytest.MonkeyPatch) -> HeldClock:
+    held = HeldClock()
+    monkeypatch.setattr(time, "monotonic", held)
+    return held
+
+
+@pytest.fixture
+def monitor(devnet_node: DevnetNode, clock: HeldClock, tmp_path: Path) -> Iterator[NodeMonitor]:
     """A monitor of a folder without a running engine."""
     (tmp_path / "config").mkdir()
     genesis = (devnet_node.home / "config" / "genesis.json").read_bytes()
@@ -103,7 +120,7 @@ def monitor(devnet_node: DevnetNode, tmp_path: Path) -> Iterator[NodeMonitor]:
         yield NodeMonitor(settings, store, DoorSupervisor(tmp_path, []))
 
 
-def test_unready_by_cause(monitor: NodeMonitor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unready_by_cause(monitor: NodeMonitor, clock: HeldClock) -> None:
     assert monitor.explain_unready() == "the engine does not answer"
     monitor.set_look(lambda: EngineState(0))
     assert monitor.explain_unready() == "there is no block yet"
@@ -113,22 +130,23 @@ def test_unready_by_cause(monitor: NodeMonitor, monkeypatch: pytest.MonkeyPatch)
     assert monitor.explain_unready() == ""
     monitor.meters.note_commit(7)
     assert monitor.meters.summarise()["height"] == 7
-    now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now + STALLED_AFTER_S + 1)
+    clock.now += STALLED_AFTER_S + 1
     assert monitor.explain_unready() == "no block for 31 s, at height 7"
     assert monitor.explain_dead() == ""
-    monkeypatch.setattr(time, "monotonic", lambda: now + 100)
+    clock.now += 100 - (STALLED_AFTER_S + 1)
     assert monitor.explain_dead() == "the process is stuck for 100 s"
 
 
 def test_killed_door_is_counted_and_not_ready(devnet_node: DevnetNode) -> None:
     port = devnet_node.monitor_port
-    assert devnet_node.process is not None
     devnet_node.wait_until(lambda: ask_monitor(port, "/readyz")[0] == 200)
     before = scrape(port)["descent_door_restarts"]["substrate",]
-    children = psutil.Process(devnet_node.process.pid).children()
-    (door,) = [child for child in children if "node.doors.substrate_door" in child.cmdline()]
-    door.kill()
-    devnet_node.wait_until(lambda: "substrate" in ask_monitor(port, "/readyz")[1])
+    killed = set()
+    for _ in range(10):  # until it is not back before we look
+        killed.add(kill_door(devnet_node, "node.doors.substrate_door"))
+        reason = ask_monitor(port, "/readyz")[1]
+        if reason != "ok\n":
+            break
+    assert "substrate" in reason
     devnet_node.wait_until(lambda: ask_monitor(port, "/readyz")[0] == 200)
-    assert scrape(port)["descent_door_restarts"]["substrate",] == before + 1
+    assert scrape(port)["descent_door_restarts"]["substrate",] == before + len(killed)

@@ -21,7 +21,7 @@ from node.doors.supervisor import (
     list_comet_doors,
     list_doors,
 )
-from tests.support.devnet_node import DevnetNode, is_open
+from tests.support.devnet_node import DevnetNode, is_open, list_doors_of
 from tests.support.ports import find_free_port
 
 IDLE = "tests.doors.idle_door"
@@ -37,7 +37,7 @@ time.sleep(60)
 """
 
 
-def wait_until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
+def wait_until(condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, "timed out"
@@ -54,7 +54,7 @@ def supervisor(tmp_path: Path) -> Iterator[DoorSupervisor]:
 @pytest.mark.parametrize("module", [door.module for door in list_doors()])
 def test_invalid_home_without_a_chain(tmp_path: Path, module: str) -> None:
     command = [sys.executable, "-m", module, "--home", str(tmp_path), "--port", "1"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 1
     assert ended.stderr.startswith("door: ")
     assert "Traceback" not in ended.stderr
@@ -116,13 +116,6 @@ def own_node(tmp_path: Path) -> Iterator[DevnetNode]:
     node.start()
     yield node
     node.stop()
-
-
-def list_doors_of(node: DevnetNode) -> dict[str, psutil.Process]:
-    assert node.process is not None
-    children = psutil.Process(node.process.pid).children()
-    modules = [door.module for door in list_doors()]
-    return {m: child for child in children for m in modules if m in child.cmdline()}
 
 
 def test_crashed_doors_never_stop_the_node(own_node: DevnetNode) -> None:

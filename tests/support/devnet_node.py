@@ -23,7 +23,8 @@ from cosmpy.crypto.keypairs import PrivateKey
 
 from genesis.devnet import get_account, init_devnet_home
 from node.chain import CHAIN_ID
-from node.doors.supervisor import get_listen
+from node.doors.grpc_services import HEIGHT_HEADER
+from node.doors.supervisor import get_listen, list_doors
 from node.operation import MONITOR_PORT
 from tests.support.ports import find_free_port, find_offset
 from tests.support.transfers import build_send
@@ -74,6 +75,27 @@ def is_open(port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def list_doors_of(node: DevnetNode) -> dict[str, psutil.Process]:
+    """List the doors of a node that run, by their modules."""
+    assert node.process is not None
+    modules = [door.module for door in list_doors()]
+    found = {}
+    for child in psutil.Process(node.process.pid).children():
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
+            line = child.cmdline()
+            found |= {module: child for module in modules if module in line}
+    return found
+
+
+def kill_door(node: DevnetNode, module: str) -> int:
+    """Kill a door, and wait until it is gone; returns its process id."""
+    node.wait_until(lambda: module in list_doors_of(node))
+    door = list_doors_of(node)[module]
+    door.kill()
+    door.wait(STOP_TIMEOUT_S)
+    return door.pid
 
 
 def get_secret(name: str) -> bytes:
@@ -137,13 +159,14 @@ class DevnetNode:
         """Read the end of the log of node and doors."""
         return (self.home / "node.log").read_text()[-4000:]
 
-    def ask(self, path: str, request: Any, response_class: Any) -> Any:
-        """Ask the gRPC door one question."""
+    def ask(self, path: str, request: Any, response_class: Any, height: int = 0) -> Any:
+        """Ask the gRPC door one question, of a height or of the newest."""
         with grpc.insecure_channel(f"127.0.0.1:{self.grpc_port}") as channel:
             method = channel.unary_unary(
                 path, lambda message: message.SerializeToString(), response_class.FromString
             )
-            return method(request, timeout=15)
+            metadata = ((HEIGHT_HEADER, str(height)),) if height else None
+            return method(request, metadata=metadata, timeout=15)
 
     def get_height(self) -> int:
         """Get the newest height, 0 while nothing answers."""

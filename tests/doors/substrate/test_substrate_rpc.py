@@ -13,7 +13,7 @@ from chain_client.errors import ProofInvalid
 from chain_client.state_proofs import describe_balance, verify_read_proof
 from node.doors.substrate.subscriptions import MAX_SUBSCRIPTIONS
 from node.runtime.addresses import encode_account
-from tests.support.devnet_node import DevnetNode, is_open
+from tests.support.devnet_node import DevnetNode, is_open, kill_door
 
 
 def post(node: DevnetNode, body: Any) -> Any:
@@ -152,7 +152,8 @@ def test_too_many_keys(devnet_node: DevnetNode) -> None:
 
 
 def test_slow_reader_harms_nobody(devnet_node: DevnetNode) -> None:
-    with connect(f"ws://127.0.0.1:{devnet_node.substrate_port}", max_queue=1) as socket:
+    url = f"ws://127.0.0.1:{devnet_node.substrate_port}"
+    with connect(url, max_queue=1, close_timeout=0.1) as socket:
         for number in range(400):
             body = {"jsonrpc": "2.0", "id": number, "method": "state_getMetadata", "params": []}
             try:
@@ -166,13 +167,7 @@ def test_slow_reader_harms_nobody(devnet_node: DevnetNode) -> None:
 
 def test_hashes_survive_a_restart_of_the_door(devnet_node: DevnetNode) -> None:
     before = [ask(devnet_node, "chain_getBlockHash", number)["result"] for number in range(3)]
-    assert devnet_node.process is not None
-    import psutil
-
-    for child in psutil.Process(devnet_node.process.pid).children():
-        if "node.doors.substrate_door" in child.cmdline():
-            child.kill()
-    devnet_node.wait_until(lambda: not is_open(devnet_node.substrate_port))
+    kill_door(devnet_node, "node.doors.substrate_door")
     devnet_node.wait_until(lambda: is_open(devnet_node.substrate_port))
     after = [ask(devnet_node, "chain_getBlockHash", number)["result"] for number in range(3)]
     assert before == after
