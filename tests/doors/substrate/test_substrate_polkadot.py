@@ -15,6 +15,7 @@ import pytest
 from substrateinterface import Keypair
 
 from tests.support.devnet_node import ROOT, DevnetNode
+from tests.support.npm_packages import hold_folder, run_npm
 
 VERSION = "16.5.6"
 MODULES = ROOT / ".polkadot" / "node_modules"
@@ -25,18 +26,10 @@ def install() -> Path:
     if shutil.which("node") is None or shutil.which("npm") is None:
         pytest.skip("Node and npm are not installed: polkadot.js is not tested")
     manifest = MODULES / "@polkadot" / "api" / "package.json"
-    if not manifest.exists() or json.loads(manifest.read_text())["version"] != VERSION:
-        command = ["npm", "install", "--no-audit", "--no-fund", "--no-save", "--prefix"]
-        command += [str(MODULES.parent), f"@polkadot/api@{VERSION}"]
-        MODULES.parent.mkdir(exist_ok=True)
-        try:
-            ended = subprocess.run(
-                command, capture_output=True, text=True, timeout=120, check=False
-            )
-        except subprocess.TimeoutExpired:
-            pytest.skip(f"npm did not install @polkadot/api {VERSION} in two minutes")
-        if ended.returncode:
-            pytest.skip(f"npm cannot install @polkadot/api {VERSION}: {ended.stderr[-200:]}")
+    package = f"@polkadot/api@{VERSION}"
+    with hold_folder(MODULES.parent):
+        if not manifest.exists() or json.loads(manifest.read_text())["version"] != VERSION:
+            run_npm(package, MODULES.parent, "install", "--no-save", "--prefix", ".", package)
     return MODULES
 
 
@@ -48,7 +41,7 @@ def seen(devnet_node: DevnetNode, alice: Keypair) -> dict[str, Any]:
         env={**os.environ, "POLKADOT_MODULES": str(modules)},
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=120,
         check=False,
     )
     assert ended.returncode == 0, ended.stderr[-2000:] + devnet_node.read_logs()
