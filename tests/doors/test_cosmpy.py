@@ -25,7 +25,7 @@ from node.runtime.addresses import encode_operator
 from tests.support.devnet_node import DevnetNode
 
 DENOM = "udsc"
-FAST = {"timeout": timedelta(seconds=15), "poll_period": timedelta(seconds=0.1)}
+FAST = {"timeout": timedelta(seconds=30), "poll_period": timedelta(seconds=0.1)}
 
 
 def build_client(node: DevnetNode, gas_price: float = 0.01) -> LedgerClient:
@@ -125,7 +125,7 @@ def test_simulate_refusal_is_unknown(client: LedgerClient, wallet: LocalWallet) 
 def test_latest_block_and_node_info(client: LedgerClient, devnet_node: DevnetNode) -> None:
     first = client.query_latest_block()
     assert first.chain_id == devnet_node.chain_id == client.query_chain_id()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while client.query_height() <= first.height:
         assert time.monotonic() < deadline
         time.sleep(0.1)
@@ -172,7 +172,7 @@ def test_rewards_of_a_delegation_are_claimed(
     operator = encode_operator(get_account("validator-0").addr)
     validator = Address(operator)
     client.delegate_tokens(validator, 40_000_000, wallet).wait_to_complete(**FAST)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 30
     while not (reward := client.query_staking_summary(wallet.address()).total_rewards):
         assert time.monotonic() < deadline, "nothing is earned"
         time.sleep(0.1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -57,59 +58,58 @@ class Storm:
         self.node = node
         self.counts: Counter[str] = Counter()
         self.problems: list[str] = []
-        self._malformer = Malformer(
-            seed,
-            node.build_send("faucet", "owner", 1),
-            list_templates(node),
-            list_methods(),
-            list_routes(node),
-        )
+        self._seed = random.Random(seed)
+        self._tx = node.build_send("faucet", "owner", 1)
+        self._paths = list_templates(node), list_methods(), list_routes(node)
 
     async def send(self, num_inputs: int) -> None:
         """Send so many, a third to each door; a few by WebSocket and a few that are no HTTP."""
         share = num_inputs // (3 * NUM_PEERS)
         jobs = []
         for _ in range(NUM_PEERS):
-            jobs += [self.storm_rest(share), self.storm_rpc(share), self.storm_grpc(share)]
+            for storm in (self.storm_rest, self.storm_rpc, self.storm_grpc):
+                # One each: what is sent does not depend on which of them is faster.
+                malformer = Malformer(self._seed.randrange(2**32), self._tx, *self._paths)
+                jobs.append(storm(malformer, share))
         await asyncio.gather(*jobs)
 
-    async def storm_rest(self, count: int) -> None:
+    async def storm_rest(self, malformer: Malformer, count: int) -> None:
         peer = HttpPeer(self.node.rest_port)
         for index in range(count):
             self.counts["rest"] += 1
             if index % 100 == 99:
-                await peer.throw(self._malformer.make_garbage())
+                await peer.throw(malformer.make_garbage())
                 continue
-            request = self._malformer.make_rest()
+            request = malformer.make_rest()
             status, body = await peer.ask(request)
             self.counts[f"rest {status}"] += 1
             self.note(request, find_rest_problem(status, body))
         peer.close()
 
-    async def storm_rpc(self, count: int) -> None:
+    async def storm_rpc(self, malformer: Malformer, count: int) -> None:
         peer = HttpPeer(self.node.rpc_port)
         index = 0
         while index < count:
             if index % 1000 == 10:
-                index += await self.storm_socket()
+                index += await self.storm_socket(malformer)
                 continue
             index += 1
             self.counts["rpc"] += 1
-            request = self._malformer.make_rpc()
+            request = malformer.make_rpc()
             status, body = await peer.ask(request)
             self.counts[f"rpc {status}"] += 1
             self.note(request, find_rpc_problem(status, body))
         peer.close()
 
-    async def storm_socket(self) -> int:
+    async def storm_socket(self, malformer: Malformer) -> int:
         """Send some messages on a WebSocket, then one that must be answered."""
         url = f"ws://127.0.0.1:{self.node.rpc_port}/websocket"
         async with connect(url, proxy=None, max_size=None) as socket:
             for _ in range(SOCKET_MESSAGES):
                 self.counts["rpc"] += 1
-                message = json.dumps(self._malformer.make_call())
-                is_text = self._malformer.rng.random() < 0.7
-                await socket.send(message if is_text else self._malformer.mutate(message.encode()))
+                message = json.dumps(malformer.make_call())
+                is_text = malformer.rng.random() < 0.7
+                await socket.send(message if is_text else malformer.mutate(message.encode()))
             await socket.send('{"jsonrpc":"2.0","id":424242,"method":"health"}')
             try:
                 async with asyncio.timeout(TIMEOUT_S):
@@ -119,11 +119,11 @@ class Storm:
                 self.problems.append(f"WebSocket: {error!r}")
         return SOCKET_MESSAGES
 
-    async def storm_grpc(self, count: int) -> None:
+    async def storm_grpc(self, malformer: Malformer, count: int) -> None:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{self.node.grpc_port}") as channel:
             for _ in range(count):
                 self.counts["grpc"] += 1
-                path, request, metadata = self._malformer.make_grpc()
+                path, request, metadata = malformer.make_grpc()
                 method = channel.unary_unary(path, None, None)
                 try:
                     await method(request, metadata=metadata, timeout=TIMEOUT_S)

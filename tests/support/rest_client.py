@@ -41,7 +41,7 @@ class Rest:
         sent = self.post("/cosmos/tx/v1beta1/txs", document)["tx_response"]
         assert sent["code"] == 0, sent
         tx_hash: str = sent["txhash"]
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 30
         while self.ask(f"/cosmos/tx/v1beta1/txs/{tx_hash}").status_code == 404:
             assert time.monotonic() < deadline
             time.sleep(0.1)

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+import time
 from typing import Any
 
 import requests
@@ -30,6 +31,13 @@ class PlainRpc:
         response = self.http.post(self.url, body, headers=headers, timeout=15)
         return response.status_code, json.loads(response.text) if response.text else None
 
+    def wait_for_tx(self, tx: bytes) -> None:
+        """Wait until a transaction is in a block, and the index knows it."""
+        deadline = time.monotonic() + 30
+        while self.get(f"tx?hash=0x{hashlib.sha256(tx).hexdigest()}")[0] != 200:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
 
 def build_call(method: str, request_id: int = 1, **params: Any) -> dict[str, Any]:
     """Build a JSON-RPC request."""
@@ -46,6 +54,7 @@ def ask_everything(rpc: PlainRpc, tx: bytes, next_tx: bytes) -> Answers:
         "refused tx": rpc.get("broadcast_tx_sync?tx=0x00"),
         "quoted tx": rpc.get('broadcast_tx_sync?tx="abc"'),
     }
+    rpc.wait_for_tx(next_tx)
     block_hash = rpc.get("block?height=2")[1]["result"]["block_id"]["hash"]
     paths = [
         *("health", "status", "net_info", "genesis", "genesis_chunked?chunk=0", "abci_info"),

@@ -67,9 +67,9 @@ const take = (stream, count) =>
       error: reject,
     });
   });
-const blocks = take(socket.subscribeNewBlockHeader(), 2);
 const events = take(socket.subscribeTx(`transfer.recipient='${receiver}'`), 1);
-await new Promise((resolve) => setTimeout(resolve, 300));
+const blocks = take(socket.subscribeNewBlockHeader(), 2);
+await take(socket.subscribeNewBlock(), 1); // subscriptions are taken in order: both live now
 const watched = await client.sendTokens(address, receiver, stargate.coins(1, 'udsc'), 'auto');
 const headers = await blocks;
 seen.nextBlock = headers[1].height - headers[0].height;

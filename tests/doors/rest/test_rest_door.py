@@ -55,12 +55,14 @@ def test_openapi_is_consistent(rest: Rest) -> None:
 
 def test_the_same_answer_as_by_grpc(rest: Rest, devnet_node: DevnetNode) -> None:
     address = devnet_node.get_address("owner")
+    answer = rest.ask(f"/cosmos/bank/v1beta1/balances/{address}")
+    by_rest = answer.json()
     by_grpc = devnet_node.ask(
         "/cosmos.bank.v1beta1.Query/AllBalances",
         bank_query.QueryAllBalancesRequest(address=address),
         bank_query.QueryAllBalancesResponse,
+        height=int(answer.headers[HEIGHT]),
     )
-    by_rest = rest.get(f"/cosmos/bank/v1beta1/balances/{address}")
     assert by_rest["balances"] == [{"denom": "udsc", "amount": by_grpc.balances[0].amount}]
     assert by_rest["pagination"]["next_key"] is None
 
@@ -191,7 +193,8 @@ def test_search_by_events(rest: Rest, devnet_node: DevnetNode) -> None:
     assert search(query=query, limit="2", page="2") == hashes[2:]
     assert search(query=query, **{"pagination.limit": "1", "pagination.offset": "1"}) == [hashes[1]]
     assert rest.get(path, query="tx.height>0 AND transfer.recipient='x'")["txs"] == []
-    every = rest.get(path, query="tx.height>0", limit="100")
+    first = rest.get(f"{path}/{hashes[0]}")["tx_response"]["height"]
+    every = rest.get(path, query=f"tx.height>={first}", limit="100")
     assert int(every["total"]) == len(every["txs"]) >= 3
 
 

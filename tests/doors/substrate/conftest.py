@@ -2,7 +2,6 @@
 
 import base64
 import json
-import time
 import urllib.request
 from collections.abc import Iterator
 from typing import Any
@@ -22,6 +21,16 @@ def alice() -> Keypair:
     return Keypair.create_from_uri("//Alice")
 
 
+def ask(node: DevnetNode, method: str, *params: Any) -> dict[str, Any]:
+    """Ask the Substrate door by HTTP; returns the whole response."""
+    body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
+    url = f"http://127.0.0.1:{node.substrate_port}"
+    request = urllib.request.Request(url, json.dumps(body).encode())
+    with urllib.request.urlopen(request, timeout=20) as response:
+        answer: dict[str, Any] = json.loads(response.read())
+    return answer
+
+
 def fund(node: DevnetNode, addr: bytes, amount: int) -> None:
     """Send coins of the faucet to an account by the other door, and wait for them."""
     tx = node.build_send("faucet", encode_account(addr), amount)
@@ -32,12 +41,11 @@ def fund(node: DevnetNode, addr: bytes, amount: int) -> None:
         json.dumps(body).encode(),
         {"content-type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=10) as response:
+    with urllib.request.urlopen(request, timeout=20) as response:
         answer = json.loads(response.read())
     assert answer["result"]["code"] == 0, answer
-    height = node.get_height()
-    node.wait_for_height(height + 2)
-    time.sleep(0.1)
+    height = node.get_height() + 2
+    node.wait_until(lambda: ask(node, "system_syncState")["result"]["currentBlock"] >= height)
 
 
 def sign_ecdsa(chain: SubstrateInterface, call: Any, secret: PrivateKey, account_id: bytes) -> Any:

@@ -1,8 +1,5 @@
 """Extrinsics no client library would send: what a Substrate node says, and nothing changes."""
 
-import json
-import time
-import urllib.request
 from typing import Any
 
 import pytest
@@ -12,7 +9,7 @@ from node.runtime.substrate.calls import BALANCES, UTILITY
 from node.runtime.substrate.extrinsic import encode_bare
 from node.runtime.substrate.scale import decode_compact, encode_compact
 from node.runtime.substrate.signatures import ECDSA, ED25519, SR25519
-from tests.doors.substrate.conftest import fund
+from tests.doors.substrate.conftest import ask, fund
 from tests.support.devnet_node import DevnetNode
 from tests.support.extrinsics import (
     Signer,
@@ -27,15 +24,6 @@ BAD_PROOF = (1010, "Invalid Transaction", "Transaction has a bad signature")
 ANCIENT = (1010, "Invalid Transaction", "Transaction has an ancient birth block")
 VEC_2_30 = bytes.fromhex("0300000040")
 FORMAT, TRAP = "Extrinsic has invalid format: ", "Verification Error: Runtime error: "
-
-
-def ask(node: DevnetNode, method: str, *params: Any) -> dict[str, Any]:
-    body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
-    url = f"http://127.0.0.1:{node.substrate_port}"
-    request = urllib.request.Request(url, json.dumps(body).encode())
-    with urllib.request.urlopen(request, timeout=10) as response:
-        answer: dict[str, Any] = json.loads(response.read())
-    return answer
 
 
 class Case:
@@ -194,9 +182,6 @@ def test_invalid_twice_and_same_nonce(case: Case) -> None:
     assert lower["message"] == "Priority is too low: (0 vs 5)"
     assert (again["code"], again["message"]) == (1013, "Transaction Already Imported")
     assert again["data"].startswith("0x")
-    deadline = time.monotonic() + 10
-    while case.read()["nonce"] == nonce:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    case.node.wait_until(lambda: case.read()["nonce"] > nonce)
     found = case.refuse(case.build(nonce=nonce))
     assert found == (1010, "Invalid Transaction", "Transaction is outdated")
