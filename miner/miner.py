@@ -88,7 +88,8 @@ class Miner:
         member = await self.client.get_participant(run_id, uid=self.uid)
         found = await self.client.get_commitments(run_id, index)
         is_of_round = member.registered_height <= round_info.commit_deadline
-        if is_of_round and self.uid not in {commitment.uid for commitment in found}:
+        in_time = {commitment.uid for commitment in found if not commitment.late}
+        if is_of_round and self.uid not in in_time:
             log.warning(
                 "deadline_missed",
                 round=index,

@@ -17,7 +17,7 @@ UID, DEADLINE = 3, 50
 
 
 class Chain:
-    """A run in which uid 3 committed to the round 4 alone; looks at it are given."""
+    """A run in which uid 3 committed to the round 4 alone, and late to 2; looks at it are given."""
 
     def __init__(self, registered_height: int, *looks: tuple[int, int]) -> None:
         self._registered_height = registered_height
@@ -39,7 +39,7 @@ class Chain:
         return runs_pb2.Participant(uid=uid, registered_height=self._registered_height)
 
     async def get_commitments(self, _run_id: int, index: int) -> list[rounds_pb2.Commitment]:
-        return [rounds_pb2.Commitment(uid=UID if index == 4 else UID + 1)]
+        return [rounds_pb2.Commitment(uid=UID if index in (2, 4) else UID + 1, late=index == 2)]
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,7 @@ class Chain:
         ([(6, rounds_pb2.PHASE_ATTESTING), (7, rounds_pb2.PHASE_TRAINING)], [6]),
         ([(6, rounds_pb2.PHASE_TRAINING), (7, rounds_pb2.PHASE_TRAINING)], [5]),
         ([(5, rounds_pb2.PHASE_TRAINING)], []),
+        ([(3, rounds_pb2.PHASE_TRAINING)], [2]),
         ([(0, rounds_pb2.PHASE_TRAINING)], []),
     ],
 )
