@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from node.runtime.errors import QueryError
 from node.runtime.options import NodeOptions
 from node.store.errors import VersionUnavailable
 from node.store.state import StateStore
+from node.upkeep.home import measure_disk
 from proto.descent.rounds.v1 import rounds_pb2
 from proto.descent.runs.v1 import runs_pb2
 from proto.descent.weights.v1 import weights_pb2
@@ -111,7 +112,7 @@ class NodeCollector:
     def _read_disk(self, found: Family) -> None:
         data = self._home / "data"
         for name in sorted(path.name for path in data.iterdir() if path.is_dir()):
-            size = measure_folder(data / name)
+            size = measure_disk(data / name)
             found.set("descent_store_bytes", "Bytes on disk below data/.", size, folder=name)
         usage = shutil.disk_usage(data)
         found.set("descent_disk_free_bytes", "Free where the home is.", usage.free)
@@ -215,21 +216,3 @@ def _ask(application: Application, path: str, request: Any, response: Any) -> An
         return response.FromString(application.query_method(path, request.SerializeToString(), 0))
     except QueryError:
         return None
-
-
-def measure_folder(folder: Path) -> int:
-    """Add up the bytes that the files of a folder take on the disk."""
-    return sum(_measure(path) for path in _iterate_files(folder))
-
-
-def _iterate_files(folder: Path) -> Iterator[Path]:
-    for path in folder.rglob("*"):
-        if path.is_file() and not path.is_symlink():
-            yield path
-
-
-def _measure(path: Path) -> int:
-    try:
-        return path.stat().st_blocks * 512  # files of LMDB have holes
-    except FileNotFoundError:
-        return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -72,6 +73,18 @@ def open_stopped_home(home: Path) -> Iterator[StoppedHome]:
 
 
 def measure_disk(path: Path) -> int:
-    """Measure what a file or folder takes on the disk, in bytes; holes in files take nothing."""
-    paths = [path, *path.rglob("*")] if path.is_dir() else [path]
-    return sum(item.lstat().st_blocks * BLOCK_BYTES for item in paths if item.exists())
+    """Measure what a file or folder takes on the disk, in bytes.
+
+    Holes in files take nothing, and neither does what a running node removes meanwhile.
+    """
+    paths = [str(path)]
+    for folder, folders, files in os.walk(path):
+        paths += [os.path.join(folder, name) for name in (*folders, *files)]
+    return sum(map(_measure_one, paths))
+
+
+def _measure_one(path: str) -> int:
+    try:
+        return os.stat(path, follow_symlinks=False).st_blocks * BLOCK_BYTES
+    except FileNotFoundError:
+        return 0

@@ -25,6 +25,7 @@ from node.process import load_extender
 from node.runtime.context import BlockInfo, Context
 from node.runtime.state import Overlay
 from node.store.state import StateStore
+from node.upkeep.home import measure_disk
 from tests.support.devnet_node import GENESIS_TIME_NS, ROOT
 from tests.support.typed import Typed
 
@@ -293,6 +294,26 @@ def test_export__height(home: Path, typed: Typed) -> None:
     document = typed(home, "node", "export", "--height", "3")
     assert document["initial_height"] == "4"
     assert "is not kept" in typed(home, "node", "export", "--height", "99", code=1)["message"]
+
+
+# The disk
+
+
+def test_disk_while_files_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As CometBFT's do while it runs: one is gone between listing the folder and looking at it."""
+    for name in ("kept", "gone"):
+        (tmp_path / name).write_bytes(bytes(10_000))
+    look = os.stat
+
+    def look_too_late(path: Any, **options: Any) -> os.stat_result:
+        if os.fspath(path).endswith("gone") and not options.get("follow_symlinks", True):
+            raise FileNotFoundError(path)
+        return look(path, **options)
+
+    whole = measure_disk(tmp_path)
+    monkeypatch.setattr(os, "stat", look_too_late)
+    assert 0 < measure_disk(tmp_path) < whole
+    assert measure_disk(tmp_path / "absent") == 0
 
 
 # Differences
