@@ -68,7 +68,11 @@ def test_status_and_explain_say_why(attacked: Devnet) -> None:
     for name, (_, _, words) in ATTACKERS.items():
         assert members[name]["paid_udsc"] == "0"
         assert members[name]["last_verdict"] in (words, "late", "missing")
-    uid = str(attacked.get_member("miner-6").uid)
-    found = attacked.type("explain", str(RUN_ID), "--uid", uid, "--round", "0")
+    uid = attacked.get_member("miner-6").uid
+    epochs = [attacked.client.get_epoch(RUN_ID, index) for index in range(NUM_ROUNDS)]
+    mismatch = w.REASON_CODE_REPLAY_MISMATCH
+    reasons = [next(e.reason for e in epoch.entries if e.uid == uid) for epoch in epochs]
+    index = str(reasons.index(mismatch))
+    found = attacked.type("explain", str(RUN_ID), "--uid", str(uid), "--round", index)
     assert "replay" in str(found).lower()
     assert "the trace repeats a state" in str(found)

@@ -5,6 +5,7 @@ import re
 
 from cli.devnet.layout import RUN_ID
 from genesis.devnet import get_account
+from proto.descent.weights.v1 import weights_pb2
 from tests.support.devnet import Devnet
 
 MINERS = ("miner-0", "miner-1", "miner-2")
@@ -77,7 +78,17 @@ def test_lineage_from_genesis(devnet: Devnet) -> None:
 
 def test_explain(devnet: Devnet) -> None:
     uid = devnet.get_member("miner-0").uid
-    found = devnet.type("explain", str(RUN_ID), "--uid", str(uid), "--round", "1", "--recompute")
+
+    def find_good_round() -> str | None:
+        """A round in which it was in time and lowered the loss, as text."""
+        for index in range(1, devnet.client.get_epoch(RUN_ID).round + 1):
+            entries = {entry.uid: entry for entry in devnet.client.get_epoch(RUN_ID, index).entries}
+            if entries[uid].reason == weights_pb2.REASON_CODE_OK:
+                return str(index)
+        return None
+
+    index = devnet.wait(find_good_round, 60, "a good round of miner-0")
+    found = devnet.type("explain", str(RUN_ID), "--uid", str(uid), "--round", index, "--recompute")
     assert "OK" in json.dumps(found)
     assert found["recomputed"]["result"] == "the same bits"
 

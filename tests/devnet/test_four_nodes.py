@@ -39,7 +39,7 @@ def test_training_goes_on_while_nodes_fail(network: TrainingNetwork) -> None:
         assert network.perturb(victim, kind, source) < 20
     network.wait(lambda: network.get_height(0) >= network.get_height(1), 30, "node 0 is back")
     network.ensure_agreement()
-    network.wait(lambda: network.client.get_epoch(RUN_ID, index), 30, "its epoch")
+    network.wait(lambda: network.client.get_epoch(RUN_ID, index), 60, "its epoch")
     epoch = network.client.get_epoch(RUN_ID, index)
     assert epoch.num_judgements == 2
     ensure_participants(network)

@@ -21,7 +21,7 @@ RECOVERY_SECONDS = 120.0
 
 def kill_at_random(devnet: Devnet, num_times: int) -> None:
     """Kill the node, a miner and a validator in turn, each at any moment, and start it again."""
-    rng = random.Random()
+    rng = random.Random(num_times)
     for _ in range(num_times):
         for name in ("node", rng.choice(MINERS), rng.choice(VALIDATORS)):
             time.sleep(rng.uniform(0, LONGEST_PAUSE_SECONDS))
