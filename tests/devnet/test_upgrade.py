@@ -26,8 +26,8 @@ from tests.support.devnet_node import DevnetNode, get_secret
 from tests.support.upgraded_node import NAME, WINDOW_BLOCKS
 
 VOTERS = [Key(f"validator-{index}", get_secret(f"validator-{index}")) for index in range(8)]
-BLOCKS_UNTIL = 60
-FAST_VOTES = ParamsCodec(GovParams).to_json(GovParams(max_deposit_seconds=60, voting_seconds=7))
+BLOCKS_UNTIL = 70  # 17 seconds at least, of which the vote takes nine
+FAST_VOTES = ParamsCodec(GovParams).to_json(GovParams(max_deposit_seconds=60, voting_seconds=8))
 
 
 def decide_upgrade(client: SyncChainClient, height: int) -> None:
@@ -46,7 +46,7 @@ def decide_upgrade(client: SyncChainClient, height: int) -> None:
 
     with ThreadPoolExecutor(len(VOTERS)) as pool:
         list(pool.map(vote, VOTERS))
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while get_status(client) != gov_pb2.PROPOSAL_STATUS_PASSED:
         assert time.monotonic() < deadline
         time.sleep(0.2)
