@@ -35,7 +35,7 @@ def ask(port: int, path: str, request: Any, response_class: Any) -> Any:
         method = channel.unary_unary(
             path, lambda message: message.SerializeToString(), response_class.FromString
         )
-        return method(request, timeout=15, wait_for_ready=True)
+        return method(request, timeout=30, wait_for_ready=True)
 
 
 def ask_engine(grpc_port: int, rpc_port: int) -> dict[str, tuple[int, Any]]:

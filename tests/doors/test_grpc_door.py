@@ -38,14 +38,14 @@ class Caller:
     def call(self, path: str, request: Any, response_class: Any, height: int = 0) -> Any:
         method = self.channel.unary_unary(path, lambda m: m.SerializeToString(), None)
         metadata = ((HEIGHT, str(height)),) if height else None
-        raw, call = method.with_call(request, metadata=metadata, timeout=10)
+        raw, call = method.with_call(request, metadata=metadata, timeout=30)
         self.headers = dict(call.initial_metadata())
         return response_class.FromString(raw)
 
     def refused(self, path: str, raw: bytes, metadata: Any = None) -> tuple[Any, str]:
         method = self.channel.unary_unary(path, None, None)
         with pytest.raises(grpc.RpcError) as caught:
-            method(raw, metadata=metadata, timeout=10)
+            method(raw, metadata=metadata, timeout=30)
         return caught.value.code(), caught.value.details()
 
 
@@ -93,7 +93,7 @@ def test_reflection_as_grpcurl_asks(caller: Caller, package: str) -> None:
     requests += [
         reflection_pb2.ServerReflectionRequest(file_containing_symbol=symbol) for symbol in symbols
     ]
-    listed, bank, itself, nothing = method(iter(requests), timeout=10)
+    listed, bank, itself, nothing = method(iter(requests), timeout=30)
     names = {service.name for service in listed.list_services_response.service}
     assert {"cosmos.bank.v1beta1.Query", f"{package}.ServerReflection"} <= names
     for answer, name in ((bank, "cosmos.bank.v1beta1"), (itself, package)):
@@ -108,7 +108,7 @@ def test_reflection_as_grpcurl_asks(caller: Caller, package: str) -> None:
 def test_health(caller: Caller) -> None:
     stub = health_pb2_grpc.HealthStub(caller.channel)
     for name in ("", "cosmos.tx.v1beta1.Service"):
-        answer = stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=5)
+        answer = stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=30)
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 

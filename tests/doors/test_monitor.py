@@ -25,7 +25,7 @@ def call_rpc(node: DevnetNode, method: str) -> None:
         f"http://127.0.0.1:{node.rpc_port}/", body, {"Content-Type": "application/json"}
     )
     try:
-        urllib.request.urlopen(request, timeout=5).read()
+        urllib.request.urlopen(request, timeout=30).read()
     except urllib.error.HTTPError as error:
         error.close()
 
@@ -58,7 +58,7 @@ def test_requests_are_counted(devnet_node: DevnetNode) -> None:
     devnet_node.get_height()
     call_rpc(devnet_node, "status")
     url = f"http://127.0.0.1:{devnet_node.rest_port}/cosmos/base/node/v1beta1/status"
-    urllib.request.urlopen(url, timeout=5).close()
+    urllib.request.urlopen(url, timeout=30).close()
     after = scrape(devnet_node.monitor_port)
     counts = after["descent_door_requests_total"]
     assert counts["grpc", path, "ok"] >= before.get(("grpc", path, "ok"), 0) + 1

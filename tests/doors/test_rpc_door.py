@@ -25,17 +25,17 @@ class Rpc:
         self.http.trust_env = False
 
     def get(self, name: str, **arguments: str) -> Any:
-        answer = self.http.get(f"{self.url}/{name}", params=arguments, timeout=15).json()
+        answer = self.http.get(f"{self.url}/{name}", params=arguments, timeout=30).json()
         assert "error" not in answer, answer["error"]
         return answer["result"]
 
     def get_error(self, name: str, **arguments: str) -> tuple[int, dict[str, Any]]:
-        response = self.http.get(f"{self.url}/{name}", params=arguments, timeout=15)
+        response = self.http.get(f"{self.url}/{name}", params=arguments, timeout=30)
         return response.status_code, response.json()["error"]
 
     def post(self, method: str, **params: Any) -> Any:
         body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-        return self.http.post(self.url, json=body, timeout=15).json()
+        return self.http.post(self.url, json=body, timeout=30).json()
 
     def close(self) -> None:
         self.http.close()
@@ -263,23 +263,23 @@ def test_unsubscribe(socket: ClientConnection) -> None:
 def test_socket_survives_garbage(socket: ClientConnection) -> None:
     for message in ("{", "[]", "null", '{"id": {}}', b"\xff\xfe", "[" * 5000):
         socket.send(message)
-        assert json.loads(socket.recv(timeout=10))["error"]["code"] == -32700
+        assert json.loads(socket.recv(timeout=30))["error"]["code"] == -32700
     assert ask(socket, "nope", 3)["error"]["code"] == -32601
     assert ask(socket, "health", 4)["result"] == {}
 
 
 def test_http_survives_garbage(rpc: Rpc) -> None:
     for body in (b"{", b"\xff" * 100, b"[" * 100_000, b'{"id":1,"method":7}'):
-        response = rpc.http.post(rpc.url, data=body, timeout=10)
+        response = rpc.http.post(rpc.url, data=body, timeout=30)
         assert (response.status_code, response.json()["error"]["code"]) == (500, -32700)
-    response = rpc.http.post(rpc.url, data=b"x" * 1_500_000, timeout=10)
+    response = rpc.http.post(rpc.url, data=b"x" * 1_500_000, timeout=30)
     assert response.status_code == 400
     assert response.json()["error"]["data"].endswith("request body too large")
-    assert rpc.http.get(f"{rpc.url}/no/such/route", timeout=10).status_code == 404
-    assert rpc.http.put(f"{rpc.url}/status", timeout=10).status_code == 405
+    assert rpc.http.get(f"{rpc.url}/no/such/route", timeout=30).status_code == 404
+    assert rpc.http.put(f"{rpc.url}/status", timeout=30).status_code == 405
     batch = [{"jsonrpc": "2.0", "id": i, "method": "health"} for i in range(11)]
-    assert rpc.http.post(rpc.url, json=batch, timeout=10).status_code == 400
-    assert "abci_query?path=_" in rpc.http.get(rpc.url, timeout=10).text
+    assert rpc.http.post(rpc.url, json=batch, timeout=30).status_code == 400
+    assert "abci_query?path=_" in rpc.http.get(rpc.url, timeout=30).text
     for name, arguments in (
         ("tx", {"hash": "0xzz"}),
         ("tx", {"hash": "deadbeef"}),
@@ -300,7 +300,7 @@ def test_clients_that_leave_are_no_fault(devnet_node: DevnetNode) -> None:
     half = b"POST /cosmos/tx/v1beta1/simulate HTTP/1.1\r\nHost: a\r\nContent-Length: 99\r\n\r\n{"
     for port in (devnet_node.rpc_port, devnet_node.rest_port, devnet_node.substrate_port):
         for data in (half, half.replace(b"/cosmos/tx/v1beta1/simulate", b"/"), b"\x00\r\n\r\n"):
-            with socket_library.create_connection(("127.0.0.1", port), timeout=10) as client:
+            with socket_library.create_connection(("127.0.0.1", port), timeout=30) as client:
                 client.sendall(data)
                 time.sleep(0.1)
     time.sleep(0.5)
@@ -317,7 +317,7 @@ def test_rate_limit(devnet_node: DevnetNode) -> None:
         requests.Session() as http,
     ):
         http.trust_env = False
-        answers = [http.get(f"http://127.0.0.1:{port}/health", timeout=10) for _ in range(8)]
+        answers = [http.get(f"http://127.0.0.1:{port}/health", timeout=30) for _ in range(8)]
         assert [answer.status_code for answer in answers] == [200] + [429] * 7
         assert int(answers[-1].headers["retry-after"]) >= 1
 

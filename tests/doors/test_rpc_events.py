@@ -56,7 +56,7 @@ async def test_hub_follows_every_block(devnet_node: DevnetNode) -> None:
         task = asyncio.create_task(hub.run())
         heights = []
         for _ in range(3):
-            message = json.loads(await asyncio.wait_for(session.queue.get(), 10) or b"")
+            message = json.loads(await asyncio.wait_for(session.queue.get(), 30) or b"")
             heights.append(int(message["result"]["data"]["value"]["height"]))
         task.cancel()
         assert heights == list(range(heights[0], heights[0] + 3))

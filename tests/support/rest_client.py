@@ -16,7 +16,7 @@ class Rest:
         self.http.trust_env = False
 
     def ask(self, path: str, method: str = "GET", **more: Any) -> requests.Response:
-        return self.http.request(method, self.url + path, timeout=15, **more)
+        return self.http.request(method, self.url + path, timeout=30, **more)
 
     def get(self, path: str, **params: Any) -> Any:
         response = self.ask(path, params=params)

@@ -21,14 +21,14 @@ class PlainRpc:
         self.http.trust_env = False
 
     def get(self, path: str) -> tuple[int, Any]:
-        response = self.http.get(f"{self.url}/{path}", timeout=15)
+        response = self.http.get(f"{self.url}/{path}", timeout=30)
         is_json = response.headers["content-type"].startswith("application/json")
         return response.status_code, response.json() if is_json else response.text
 
     def post(self, document: Any) -> tuple[int, Any]:
         body = document if isinstance(document, bytes) else json.dumps(document).encode()
         headers = {"content-type": "application/json"}
-        response = self.http.post(self.url, body, headers=headers, timeout=15)
+        response = self.http.post(self.url, body, headers=headers, timeout=30)
         return response.status_code, json.loads(response.text) if response.text else None
 
     def wait_for_tx(self, tx: bytes) -> None:

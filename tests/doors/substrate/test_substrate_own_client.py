@@ -87,7 +87,7 @@ def run_descent(node: DevnetNode, home: Path, *arguments: str) -> str:
         text=True,
         cwd=ROOT,
         env=environment,
-        timeout=30,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stderr
