@@ -26,7 +26,8 @@ from tests.support.devnet_node import DevnetNode, get_secret
 from tests.support.upgraded_node import NAME, WINDOW_BLOCKS
 
 VOTERS = [Key(f"validator-{index}", get_secret(f"validator-{index}")) for index in range(8)]
-BLOCKS_UNTIL = 70  # 17 seconds at least, of which the vote takes nine
+BLOCKS_UNTIL = 68  # 17 seconds at least, of which the vote takes nine
+COMET_BLOCKS_UNTIL = 60  # as long
 FAST_VOTES = ParamsCodec(GovParams).to_json(GovParams(max_deposit_seconds=60, voting_seconds=8))
 
 
@@ -112,7 +113,7 @@ def test_four_nodes_are_upgraded(tmp_path: Path) -> None:
     with CometNetwork(tmp_path, 4, params={"gov": FAST_VOTES}) as network:
         network.start_all()
         with SyncChainClient.connect(f"127.0.0.1:{network.get_port(GRPC_PORT)}") as client:
-            height = client.height() + BLOCKS_UNTIL
+            height = client.height() + COMET_BLOCKS_UNTIL
             decide_upgrade(client, height)
         assert network.get_height() < height - 3
         network.stop(AWAY)
