@@ -67,8 +67,13 @@ class CometNetwork:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for index in list(self.processes):
-            self.kill(index)
+        children = [child for index in self.processes for child in self.list_family(index)[1:]]
+        for process in self.processes.values():
+            process.kill()
+        for process in self.processes.values():
+            process.wait(STOP_TIMEOUT_S)
+        self.processes.clear()
+        ensure_gone(children)
 
     def add_node(self, twin_of: int | None = None) -> int:
         """Make the home of a node that is no validator; returns its index.
@@ -141,10 +146,7 @@ class CometNetwork:
             if only_engine or process == family[0]:
                 os.kill(with_pid, signal.SIGKILL)
         self.processes.pop(index).wait(STOP_TIMEOUT_S)
-        _, alive = psutil.wait_procs(family[1:], timeout=STOP_TIMEOUT_S)
-        for process in alive:
-            process.kill()
-        assert not alive, f"still running after the node was killed: {alive}"
+        ensure_gone(family[1:])
 
     def wipe(self, index: int) -> None:
         """Remove a stopped node's data, but not what it signed last."""
@@ -210,3 +212,11 @@ class CometNetwork:
         """Get the app hash after a block, from the header of the next."""
         header = self.call("header", index, height=str(height + 1))["header"]
         return str(header["app_hash"]).lower()
+
+
+def ensure_gone(children: list[psutil.Process]) -> None:
+    """Wait until what killed nodes have started is gone, too."""
+    _, alive = psutil.wait_procs(children, timeout=STOP_TIMEOUT_S)
+    for process in alive:
+        process.kill()
+    assert not alive, f"still running after the node was killed: {alive}"
