@@ -63,12 +63,20 @@ def test_miner(devnet: Devnet) -> None:
 
 def test_validator(devnet: Devnet) -> None:
     devnet.wait_judged(2)
-    found = scrape(get_port(devnet, "validator-0"))
+    port = get_port(devnet, "validator-0")
+    before = scrape(port)["descent_validator_audits_total"]
+
+    def scrape_next_audit() -> Samples | None:
+        found = scrape(port)
+        is_more = found["descent_validator_audits_total"]["matches",] > before["matches",]
+        return found if is_more else None
+
+    found: Samples = devnet.wait(scrape_next_audit, 60, "another audit")
     stages = found["descent_participant_stage_seconds_count"]
     assert {("collect",), ("settle",), ("judge",), ("reveal",)} <= set(stages)
     assert found["descent_validator_verdicts_total"]["ok",] >= 3
-    assert found["descent_validator_audits_total"]["matches",] >= 1
-    assert found["descent_validator_audits_total"]["differs",] == 0
+    # A miner that a test killed while it was audited did not serve its work.
+    assert found["descent_validator_audits_total"]["differs",] == before["differs",]
 
 
 def test_every_metric_of_alerts_dashboard_and_manual_exists(devnet: Devnet) -> None:
