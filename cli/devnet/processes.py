@@ -16,6 +16,7 @@ import psutil
 from cli.devnet.layout import ProcessPlan
 
 STOP_SECONDS = 8.0
+POLL_SECONDS = 0.05
 
 
 def start(process: ProcessPlan, logs: Path) -> dict[str, Any]:
@@ -49,12 +50,34 @@ def find(entry: dict[str, Any]) -> psutil.Process | None:
     """Return the living process of a devnet.json entry."""
     try:
         process = psutil.Process(entry["pid"])
-        alive = process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-        if alive and abs(process.create_time() - entry["started"]) < 1.0:
+        if is_alive(process) and abs(process.create_time() - entry["started"]) < 1.0:
             return process
     except psutil.Error:
         pass
     return None
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Whether a process runs; one that nobody has waited for is dead all the same."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def wait_gone(processes: Iterable[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Wait until processes are gone; return those that still run after `seconds`.
+
+    Also where nobody waits for orphans, as in a container whose first process is a program like
+    any other: `psutil.wait_procs` would count them among the living.
+    """
+    deadline = time.monotonic() + seconds
+    while alive := [process for process in processes if is_alive(process)]:
+        if time.monotonic() > deadline:
+            return alive
+        processes = alive
+        time.sleep(POLL_SECONDS)
+    return []
 
 
 def is_running(entry: dict[str, Any]) -> bool:
@@ -77,10 +100,10 @@ def stop(entries: Iterable[dict[str, Any]]) -> int:
             continue
     for process in roots:
         _signal(process, kill=False)
-    _, alive = psutil.wait_procs(everything, timeout=STOP_SECONDS)
+    alive = wait_gone(everything, STOP_SECONDS)
     for process in alive:
         _signal(process, kill=True)
-    psutil.wait_procs(alive, timeout=STOP_SECONDS)
+    wait_gone(alive, STOP_SECONDS)
     return len(roots)
 
 
@@ -103,7 +126,7 @@ def wait_exit(entry: dict[str, Any], seconds: float) -> bool:
     while time.monotonic() < deadline:
         if not is_running(entry):
             return True
-        time.sleep(0.05)
+        time.sleep(POLL_SECONDS)
     return False
 
 

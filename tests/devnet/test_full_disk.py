@@ -3,7 +3,8 @@
 import psutil
 
 from cli.devnet.layout import RUN_ID
-from tests.support.devnet import Devnet, is_alive
+from cli.devnet.processes import is_alive
+from tests.support.devnet import Devnet
 
 
 def test_node_stops_and_goes_on_once_there_is_room(devnet: Devnet) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 import pytest
 
+from cli.devnet.processes import wait_gone
 from genesis.devnet import init_devnet_homes
 from node.doors.supervisor import PORTS_PER_NODE, RPC_PORT, get_listen
 from node.engine.comet.build import find_binary
@@ -216,7 +217,7 @@ class CometNetwork:
 
 def ensure_gone(children: list[psutil.Process]) -> None:
     """Wait until what killed nodes have started is gone, too."""
-    _, alive = psutil.wait_procs(children, timeout=STOP_TIMEOUT_S)
+    alive = wait_gone(children, STOP_TIMEOUT_S)
     for process in alive:
         process.kill()
     assert not alive, f"still running after the node was killed: {alive}"

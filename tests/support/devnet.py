@@ -23,6 +23,7 @@ from chain_client.errors import NotFound
 from chain_client.keys import Key
 from chain_client.sync_client import SyncChainClient
 from cli.devnet.layout import FIRST_PARTICIPANT_PORT, PORTS, RUN_ID
+from cli.devnet.processes import is_alive
 from cli.participant_settings import FIRST_MONITOR_PORT
 from genesis.devnet import get_account
 from proto.descent.rounds.v1 import rounds_pb2
@@ -258,14 +259,6 @@ def list_living(home: Path) -> list[str]:
         if str(home) in line and process.info["status"] != psutil.STATUS_ZOMBIE:
             found.append(line)
     return found
-
-
-def is_alive(process: psutil.Process) -> bool:
-    """Whether a process runs; one that nobody has waited for is dead all the same."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def get_key(name: str) -> Key:

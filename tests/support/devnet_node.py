@@ -21,6 +21,7 @@ from cosmos.base.node.v1beta1 import query_pb2 as node_query
 from cosmpy.aerial.wallet import LocalWallet
 from cosmpy.crypto.keypairs import PrivateKey
 
+from cli.devnet.processes import wait_gone
 from genesis.devnet import get_account, init_devnet_home
 from node.chain import CHAIN_ID
 from node.doors.grpc_services import HEIGHT_HEADER
@@ -143,7 +144,7 @@ class DevnetNode:
         self.process.kill()
         self.process.wait(STOP_TIMEOUT_S)
         self.process = None
-        _, alive = psutil.wait_procs(doors, timeout=STOP_TIMEOUT_S)
+        alive = wait_gone(doors, STOP_TIMEOUT_S)
         assert not alive, f"still running after the node was killed: {alive}"
 
     def wait_until(self, condition: Callable[[], bool], timeout_s: float = 30.0) -> None:

@@ -127,8 +127,7 @@ class TrainingNetwork:
         """Kill a process as a power cut does, and wait until all of it is gone."""
         family = list_family(self.entries[name])
         family[0].kill()
-        _, alive = psutil.wait_procs(family, timeout=20)
-        assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
+        assert not processes.wait_gone(family, 20)
 
     def wipe(self, index: int) -> None:
         """Remove a dead node's data, but not what it signed last."""
