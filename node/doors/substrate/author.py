@@ -200,7 +200,10 @@ class AuthorMethods:
         return self.hub.unsubscribe(session, subscription_id)
 
     async def _list_pending(self) -> list[bytes]:
-        waiting = await self.blocks.view.engine.list_unconfirmed(MAX_PENDING)
+        try:
+            waiting = await self.blocks.view.engine.list_unconfirmed(MAX_PENDING)
+        except EngineUnreachable as error:
+            raise InternalError(str(error)) from None
         return [tx for tx in waiting.txs if is_extrinsic(tx)]
 
     async def list_pending(self, session: Session | None) -> list[str]:

@@ -23,6 +23,7 @@ from node.doors.substrate.rpc import MAX_BATCH_CALLS, RateLimited
 from node.doors.substrate.subscriptions import MAX_SUBSCRIPTIONS
 from node.doors.substrate_door import SubstrateApp, build_server
 from node.engine.control import UnconfirmedTxs
+from node.engine.errors import EngineUnreachable
 from tests.support.devnet_node import DevnetNode
 
 PING, PONG, TEXT = 9, 10, 1
@@ -251,6 +252,19 @@ async def test_subscription_in_a_batch_that_waits(devnet_node: DevnetNode) -> No
         assert [answer["id"] for answer in told[0]] == list(range(61))
         numbers = [int(head["params"]["result"]["number"], 16) for head in told[1:]]
         assert numbers == list(range(numbers[0], numbers[0] + 3))
+
+
+async def test_engine_that_is_gone(
+    devnet_node: DevnetNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(_limit: int) -> None:
+        raise EngineUnreachable("the node does not answer")
+
+    async with open_door(devnet_node) as door, door.connect() as socket:
+        monkeypatch.setattr(door.app.hub.view.engine, "list_unconfirmed", refuse)
+        error = await ask(socket, "author_pendingExtrinsics")
+        assert (error["code"], door.app.num_failures) == (-32603, 0)
+        assert "the node does not answer" in json.dumps(error)
 
 
 async def test_batches_of_batches_and_large_ones(devnet_node: DevnetNode) -> None:
