@@ -142,9 +142,15 @@ class NodeCollector:
         if run.status == runs_pb2.RUN_STATUS_PENDING:
             return
         found.set("descent_run_round", "Round in work.", run.current_round, run=label)
-        current = _ask_round(application, run.id, run.current_round)
+        # For a block after each settlement, and after the last one, the round to come is not there.
+        current = _ask(
+            application,
+            "/descent.rounds.v1.Query/CurrentRound",
+            rounds_pb2.QueryCurrentRoundRequest(run_id=run.id),
+            rounds_pb2.QueryRoundResponse,
+        )
         if current is not None:
-            _read_round(application, current, found, label)
+            _read_round(application, current.round, found, label)
         epoch = _ask(
             application,
             "/descent.weights.v1.Query/LatestEpoch",
