@@ -105,7 +105,7 @@ def test_other_instruction_sets(name: str) -> None:
         env={**os.environ, **ENVIRONMENTS[name], "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr
