@@ -84,7 +84,7 @@ def test_out_of_memory_says_what_would_fit(backend: str) -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr

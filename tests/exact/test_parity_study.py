@@ -23,7 +23,7 @@ def run(results: Path, *arguments: str) -> tuple[dict, str]:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=True,
     )
     return json.loads(done.stdout), done.stderr

@@ -44,7 +44,7 @@ def test_app_hashes_do_not_depend_on_the_hash_seed(tmp_path: Path) -> None:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=300,
         )
         assert run.returncode == 0, run.stderr
         outputs.append(run.stdout)
