@@ -123,57 +123,60 @@ class NodeCollector:
             if not snapshot.version:
                 return
             application = self._chain.open_application(snapshot, NodeOptions())
-            for run in self._list_live_runs(application):
-                self._read_run(application, run, found)
+            for run in _list_live_runs(application):
+                read_run(application, run, found)
 
-    def _list_live_runs(self, application: Application) -> list[Any]:
-        request = runs_pb2.QueryRunsRequest()
-        request.pagination.reverse = True
-        request.pagination.limit = 4 * MAX_RUNS
-        answer = runs_pb2.QueryRunsResponse.FromString(
-            application.query_method("/descent.runs.v1.Query/Runs", request.SerializeToString(), 0)
-        )
-        return [run for run in answer.runs if run.status in LIVE_STATUSES][:MAX_RUNS]
 
-    def _read_run(self, application: Application, run: Any, found: Family) -> None:
-        label = str(run.id)
-        found.set("descent_run_participants", "Seats of a run.", run.num_participants, run=label)
-        found.set("descent_run_bounty_udsc", "Bounty in escrow.", run.bounty_udsc, run=label)
-        if run.status == runs_pb2.RUN_STATUS_PENDING:
-            return
-        found.set("descent_run_round", "Round in work.", run.current_round, run=label)
-        # For a block after each settlement, and after the last one, the round to come is not there.
-        current = _ask(
-            application,
-            "/descent.rounds.v1.Query/CurrentRound",
-            rounds_pb2.QueryCurrentRoundRequest(run_id=run.id),
-            rounds_pb2.QueryRoundResponse,
-        )
-        if current is not None:
-            _read_round(application, current.round, found, label)
-        epoch = _ask(
-            application,
-            "/descent.weights.v1.Query/LatestEpoch",
-            weights_pb2.QueryLatestEpochRequest(run_id=run.id),
-            weights_pb2.QueryEpochResponse,
-        )
-        if epoch is None:
-            return
-        found.set(
-            "descent_run_judged_round", "Newest round that was paid.", epoch.epoch.round, run=label
-        )
-        found.set(
-            "descent_run_judgements",
-            "Validators that revealed weights for it.",
-            epoch.epoch.num_judgements,
-            run=label,
-        )
-        found.set(
-            "descent_run_heldout_loss_nats",
-            "Loss a token on the held-out text at its start.",
-            epoch.epoch.base_heldout_loss_nanonats / 1e9,
-            run=label,
-        )
+def _list_live_runs(application: Application) -> list[Any]:
+    request = runs_pb2.QueryRunsRequest()
+    request.pagination.reverse = True
+    request.pagination.limit = 4 * MAX_RUNS
+    answer = runs_pb2.QueryRunsResponse.FromString(
+        application.query_method("/descent.runs.v1.Query/Runs", request.SerializeToString(), 0)
+    )
+    return [run for run in answer.runs if run.status in LIVE_STATUSES][:MAX_RUNS]
+
+
+def read_run(application: Application, run: Any, found: Family) -> None:
+    """Read what the chain tells of a run."""
+    label = str(run.id)
+    found.set("descent_run_participants", "Seats of a run.", run.num_participants, run=label)
+    found.set("descent_run_bounty_udsc", "Bounty in escrow.", run.bounty_udsc, run=label)
+    if run.status == runs_pb2.RUN_STATUS_PENDING:
+        return
+    found.set("descent_run_round", "Round in work.", run.current_round, run=label)
+    # For a block after each settlement, and after the last one, the round to come is not there.
+    current = _ask(
+        application,
+        "/descent.rounds.v1.Query/CurrentRound",
+        rounds_pb2.QueryCurrentRoundRequest(run_id=run.id),
+        rounds_pb2.QueryRoundResponse,
+    )
+    if current is not None:
+        _read_round(application, current.round, found, label)
+    epoch = _ask(
+        application,
+        "/descent.weights.v1.Query/LatestEpoch",
+        weights_pb2.QueryLatestEpochRequest(run_id=run.id),
+        weights_pb2.QueryEpochResponse,
+    )
+    if epoch is None:
+        return
+    found.set(
+        "descent_run_judged_round", "Newest round that was paid.", epoch.epoch.round, run=label
+    )
+    found.set(
+        "descent_run_judgements",
+        "Validators that revealed weights for it.",
+        epoch.epoch.num_judgements,
+        run=label,
+    )
+    found.set(
+        "descent_run_heldout_loss_nats",
+        "Loss a token on the held-out text at its start.",
+        epoch.epoch.base_heldout_loss_nanonats / 1e9,
+        run=label,
+    )
 
 
 def _read_round(application: Application, current: Any, found: Family, label: str) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from node.monitor.collector import Family, NodeCollector
+from node.monitor.collector import Family, read_run
 from node.runtime.errors import QueryNotFound
 from proto.descent.rounds.v1 import rounds_pb2
 from proto.descent.runs.v1 import runs_pb2
@@ -28,7 +28,7 @@ def test_between_two_rounds() -> None:
     run = runs_pb2.Run(id=1, status=runs_pb2.RUN_STATUS_TRAINING, current_round=5)
     chain: Any = SettledChain()
     found = Family()
-    NodeCollector._read_run(Any, chain, run, found)  # type: ignore[arg-type]
+    read_run(chain, run, found)
     names = {metric.name for metric in found.list_metrics()}
     assert {
         "descent_run_phase",
