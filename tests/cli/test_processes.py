@@ -1,11 +1,12 @@
-"""Waiting for processes that end, whoever waits for their parents."""
+"""Processes of a devnet, found again and waited for."""
 
+import os
 import subprocess
 import sys
 
 import psutil
 
-from cli.devnet.processes import is_alive, wait_gone
+from cli.devnet.processes import find, is_alive, wait_gone
 
 # Its child ends at once and is never waited for.
 NEGLIGENT = """
@@ -28,3 +29,9 @@ def test_dead_though_nobody_waited_for_it() -> None:
         assert is_alive(psutil.Process(parent.pid))
         assert wait_gone([psutil.Process(parent.pid)], 0.2) != []
         parent.stdin.close()
+
+
+def test_found_though_the_clock_was_set() -> None:
+    started = psutil.Process().create_time()
+    assert find({"pid": os.getpid(), "started": started - 5}) is not None
+    assert find({"pid": os.getpid(), "started": started - 3600}) is None
