@@ -23,7 +23,8 @@ NOTES = {
     "spread: the seeds from 11 on came after that choice.",
     "small-hot": " A first setting, kept as it came out: at this rate training is chaotic, a pair\n"
     "spreads as far as two seeds do, and nothing small can be shown.",
-    "medium": " Both losses were chosen before its first pair; its end was\nset by the clock.",
+    "medium": " Both losses were chosen before its first pair; it was looked at\n"
+    "after twelve pairs and after sixteen, and ended by the clock.",
     "medium-warm": " Given up after three pairs, which spread as far.",
     "medium-hot": " Given up after three pairs, as chaotic as `small-hot`.",
     "medium-early": " Given up after three pairs: so early not even the control can be told apart.",
