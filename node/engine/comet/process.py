@@ -149,12 +149,10 @@ async def _run_engine(
     mirroring = asyncio.create_task(asyncio.to_thread(mirror.run), name="block mirror")
     ended = asyncio.create_task(process.wait(), name="cometbft")
     stop = asyncio.create_task(stopping.wait(), name="stop")
-    ready = asyncio.create_task(_wait_for_block(application, on_ready), name="ready")
+    ready = asyncio.create_task(_tell_ready(application, on_ready), name="ready")
     try:
-        waiting: set[asyncio.Future[Any]] = {ended, stop, mirroring, server.failure}
-        done, _ = await asyncio.wait({*waiting, ready}, return_when=asyncio.FIRST_COMPLETED)
-        if done == {ready} and ready.exception() is None:
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        waiting: set[asyncio.Future[Any]] = {ended, stop, mirroring, ready, server.failure}
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for task in (ready, stop):
             task.cancel()
@@ -164,17 +162,19 @@ async def _run_engine(
     if server.failure.done():
         server.failure.result()
     mirroring.result()
-    if ready.done():
+    if not ready.cancelled():
         ready.result()
     if not stopping.is_set():
         raise EngineStopped(f"CometBFT ended with code {process.returncode}; see its lines above")
 
 
-async def _wait_for_block(application: Any, on_ready: Callable[[], None] | None) -> None:
+async def _tell_ready(application: Any, on_ready: Callable[[], None] | None) -> None:
+    """Call `on_ready` once there is a block; ends by itself only if that fails."""
     while application.store.version < 1:
         await asyncio.sleep(POLL_S)
     if on_ready is not None:
         on_ready()
+    await asyncio.get_running_loop().create_future()
 
 
 async def _end(process: asyncio.subprocess.Process, ended: asyncio.Task[int]) -> None:
