@@ -121,16 +121,6 @@ def read_tail(log: Path, num_lines: int) -> list[str]:
     return lines[-num_lines:]
 
 
-def wait_exit(entry: dict[str, Any], seconds: float) -> bool:
-    """Wait until a process is gone; False if it still runs after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if not is_running(entry):
-            return True
-        time.sleep(POLL_SECONDS)
-    return False
-
-
 def measure_memory(entries: Iterable[dict[str, Any]]) -> int:
     """Add up the resident memory of processes and their children, bytes."""
     total = 0

@@ -8,6 +8,7 @@ import time
 
 import psutil
 
+from cli.devnet.processes import wait_gone
 from node.engine.comet import tied
 
 PARENT = """
@@ -30,9 +31,7 @@ def test_killed_with_its_parent() -> None:
             time.sleep(0.01)
         assert child.is_running()
         parent.send_signal(signal.SIGKILL)
-        while child.is_running() and child.status() != psutil.STATUS_ZOMBIE:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        assert wait_gone([child], TIMEOUT_S) == []
 
 
 def test_parent_gone_already() -> None:
