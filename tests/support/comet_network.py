@@ -18,13 +18,13 @@ from typing import Any
 import psutil
 import pytest
 
-from cli.devnet.processes import wait_gone
 from genesis.devnet import init_devnet_homes
 from node.doors.supervisor import PORTS_PER_NODE, RPC_PORT, get_listen
 from node.engine.comet.build import find_binary
 from node.engine.comet.config import P2P_PORT
 from node.engine.keys import load_node_id
 from node.operation import MONITOR_PORT
+from tests.support.devnet_node import ensure_gone
 from tests.support.monitors import ask_monitor
 from tests.support.ports import find_offset
 
@@ -74,7 +74,7 @@ class CometNetwork:
         for process in self.processes.values():
             process.wait(STOP_TIMEOUT_S)
         self.processes.clear()
-        ensure_gone(children)
+        ensure_gone(children, STOP_TIMEOUT_S)
 
     def add_node(self, twin_of: int | None = None) -> int:
         """Make the home of a node that is no validator; returns its index.
@@ -147,7 +147,7 @@ class CometNetwork:
             if only_engine or process == family[0]:
                 os.kill(with_pid, signal.SIGKILL)
         self.processes.pop(index).wait(STOP_TIMEOUT_S)
-        ensure_gone(family[1:])
+        ensure_gone(family[1:], STOP_TIMEOUT_S)
 
     def wipe(self, index: int) -> None:
         """Remove a stopped node's data, but not what it signed last."""
@@ -213,11 +213,3 @@ class CometNetwork:
         """Get the app hash after a block, from the header of the next."""
         header = self.call("header", index, height=str(height + 1))["header"]
         return str(header["app_hash"]).lower()
-
-
-def ensure_gone(children: list[psutil.Process]) -> None:
-    """Wait until what killed nodes have started is gone, too."""
-    alive = wait_gone(children, STOP_TIMEOUT_S)
-    for process in alive:
-        process.kill()
-    assert not alive, f"still running after the node was killed: {alive}"

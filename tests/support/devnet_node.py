@@ -90,6 +90,14 @@ def list_doors_of(node: DevnetNode) -> dict[str, psutil.Process]:
     return found
 
 
+def ensure_gone(children: list[psutil.Process], seconds: float) -> None:
+    """Wait until what killed nodes have started is gone, too; kill what is not, and fail."""
+    alive = wait_gone(children, seconds)
+    for process in alive:
+        process.kill()
+    assert not alive, f"still running after the node was killed: {alive}"
+
+
 def kill_door(node: DevnetNode, module: str) -> int:
     """Kill a door, and wait until it is gone; returns its process id."""
     node.wait_until(lambda: module in list_doors_of(node))
@@ -144,8 +152,7 @@ class DevnetNode:
         self.process.kill()
         self.process.wait(STOP_TIMEOUT_S)
         self.process = None
-        alive = wait_gone(doors, STOP_TIMEOUT_S)
-        assert not alive, f"still running after the node was killed: {alive}"
+        ensure_gone(doors, STOP_TIMEOUT_S)
 
     def wait_until(self, condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
         """Wait for a condition; fails with the node's log."""

@@ -24,6 +24,7 @@ from node.engine.comet.client import CometRpc, RpcRefused
 from node.engine.errors import EngineUnreachable
 from tests.support.comet_network import find_port_offset
 from tests.support.devnet import ROOT, SPEC, write_text
+from tests.support.devnet_node import ensure_gone
 from tests.support.links import Links
 
 NUM_NODES = 4
@@ -127,7 +128,7 @@ class TrainingNetwork:
         """Kill a process as a power cut does, and wait until all of it is gone."""
         family = list_family(self.entries[name])
         family[0].kill()
-        assert not processes.wait_gone(family, 20)
+        ensure_gone(family, 20)
 
     def wipe(self, index: int) -> None:
         """Remove a dead node's data, but not what it signed last."""

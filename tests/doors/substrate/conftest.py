@@ -21,14 +21,19 @@ def alice() -> Keypair:
     return Keypair.create_from_uri("//Alice")
 
 
-def ask(node: DevnetNode, method: str, *params: Any) -> dict[str, Any]:
-    """Ask the Substrate door by HTTP; returns the whole response."""
-    body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
+def post(node: DevnetNode, body: Any) -> Any:
+    """Send a body to the Substrate door by HTTP; returns what it answers, None for nothing."""
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
     url = f"http://127.0.0.1:{node.substrate_port}"
-    request = urllib.request.Request(url, json.dumps(body).encode())
-    with urllib.request.urlopen(request, timeout=20) as response:
-        answer: dict[str, Any] = json.loads(response.read())
-    return answer
+    request = urllib.request.Request(url, data, {"content-type": "application/json"})
+    with urllib.request.urlopen(request, timeout=30) as response:
+        text = response.read()
+    return json.loads(text) if text else None
+
+
+def ask(node: DevnetNode, method: str, *params: Any) -> Any:
+    """Ask the Substrate door by HTTP; returns the whole response."""
+    return post(node, {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)})
 
 
 def fund(node: DevnetNode, addr: bytes, amount: int) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import time
-import urllib.request
 from typing import Any
 
 import pytest
@@ -13,20 +12,8 @@ from chain_client.errors import ProofInvalid
 from chain_client.state_proofs import describe_balance, verify_read_proof
 from node.doors.substrate.subscriptions import MAX_SUBSCRIPTIONS
 from node.runtime.addresses import encode_account
+from tests.doors.substrate.conftest import ask, post
 from tests.support.devnet_node import DevnetNode, is_open, kill_door
-
-
-def post(node: DevnetNode, body: Any) -> Any:
-    data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    url = f"http://127.0.0.1:{node.substrate_port}"
-    request = urllib.request.Request(url, data, {"content-type": "application/json"})
-    with urllib.request.urlopen(request, timeout=30) as response:
-        text = response.read()
-    return json.loads(text) if text else None
-
-
-def ask(node: DevnetNode, method: str, *params: Any) -> Any:
-    return post(node, {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)})
 
 
 def test_methods(devnet_node: DevnetNode) -> None:
